@@ -1,0 +1,435 @@
+/*
+ * counter.c: the handle and the public calls.
+ *
+ * A handle is immutable after counter_open: settings, two lists of networks, a store. Requests end here: what goes on
+ * to the store is an id, a time and a verdict.
+ */
+#include "abi.h"
+#include "error.h"
+#include "store.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct counter {
+    struct settings settings;
+    struct address_list *trusted, *exclude;
+    struct store *store;
+};
+
+/* ---- Open ------------------------------------------------------------------------------------------------------- */
+
+int counter_open(struct counter **out, const struct counter_options *options)
+{
+    int r;
+
+    *out = NULL;
+    struct counter *c = calloc(1, sizeof *c);
+    if (!c)
+        return error_set(COUNTER_ENOMEM, "no memory for a handle");
+    if ((r = settings_read(&c->settings, options)) < 0 ||
+        (r = address_list_open(&c->trusted, "trusted_proxies", c->settings.trusted_proxies)) < 0 ||
+        (r = address_list_open(&c->exclude, "exclude", c->settings.exclude)) < 0 ||
+        (c->settings.site[0] && (r = store_site_name(c->settings.site)) < 0) ||
+        (r = store_open(&c->store, &c->settings)) < 0) {
+        counter_close(c);
+        return r;
+    }
+    *out = c;
+    return 0;
+}
+
+void counter_close(struct counter *c)
+{
+    if (!c)
+        return;
+    if (c->store)
+        c->store->ops->close(c->store);
+    address_list_close(c->exclude);
+    address_list_close(c->trusted);
+    settings_free(&c->settings);
+    free(c);
+}
+
+int counter_sync(struct counter *c)
+{
+    return c->store->ops->sync(c->store);
+}
+
+/* ---- Requests to store hits --------------------------------------------------------------------------------------- */
+
+/* The site a call means: its own word or the handle's. */
+static int choose_site(const struct counter *c, const char **site)
+{
+    if (!*site)
+        *site = c->settings.site;
+    if (!**site)
+        return error_set(COUNTER_EINVAL, "no site was named, neither in the call nor in the settings");
+    return store_site_name(*site);
+}
+
+/* The member's bytes: up to its NUL where no length is given. */
+static size_t length_of(const char *text, uint32_t length)
+{
+    return !text ? 0 : length ? length : strlen(text);
+}
+
+struct client {
+    struct address address;
+    bool has_address;
+    enum address_source source;
+    const char *excluded; /* the entry of `exclude` that holds the address, or NULL */
+};
+
+static int find_client(const struct counter *c, const struct counter_hit *hit, struct client *out)
+{
+    size_t length = length_of(hit->address, hit->address_length);
+    char quoted[ERROR_QUOTED];
+    struct address peer;
+
+    *out = (struct client){0};
+    if (length == 0 && hit->visitor)
+        return 0;
+    if (length == 0)
+        return error_set(COUNTER_EINVAL, "a hit needs an address or a visitor");
+    if (address_parse(&peer, hit->address, length) < 0)
+        return error_set(COUNTER_EINVAL, "address \"%s\" is neither IPv4 nor IPv6",
+                         error_quote(quoted, hit->address, length));
+    out->source = address_client(&out->address, &peer, hit->forwarded, length_of(hit->forwarded, hit->forwarded_length),
+                                 c->trusted);
+    out->has_address = true;
+    out->excluded = address_list_find(c->exclude, &out->address);
+    return 0;
+}
+
+static void judge(const struct counter *c, const struct counter_hit *hit, const struct client *client,
+                  struct store_hit *out)
+{
+    if (hit->flags & COUNTER_HIT_ALL)
+        return;
+    if (client->excluded) {
+        out->verdict = COUNTER_OWN_ADDRESS;
+    } else if ((hit->flags & COUNTER_HIT_PRIVACY) && c->settings.privacy_signal > COUNTER_SIGNAL_COUNT) {
+        out->verdict = COUNTER_PRIVACY_SIGNAL;
+        out->anonymous = c->settings.privacy_signal == COUNTER_SIGNAL_HITS_ONLY;
+    }
+}
+
+static uint64_t identify(const struct identity_key *key, const char *site, const struct counter_hit *hit,
+                         const struct client *client)
+{
+    if (hit->visitor)
+        return identity_of_visitor(key, site, hit->visitor, length_of(hit->visitor, hit->visitor_length));
+    return identity_of_address(key, site, &client->address, hit->agent ? hit->agent : "",
+                               length_of(hit->agent, hit->agent_length));
+}
+
+static int translate(const struct counter *c, const struct counter_hit *hit, const char *site, struct store_hit *out)
+{
+    struct identity_key key;
+    struct timespec now;
+    struct client client;
+    int r = find_client(c, hit, &client);
+
+    if (r < 0)
+        return r;
+    *out = (struct store_hit){.at = hit->at};
+    if (out->at == 0) {
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+        out->at = now.tv_sec;
+    }
+    judge(c, hit, &client, out);
+    if (out->verdict != COUNTER_COUNTED)
+        return 0;
+    if ((r = c->store->ops->key(c->store, 1, &key)) < 0)
+        return r;
+    out->id = identify(&key, site, hit, &client);
+    return 0;
+}
+
+/* ---- Count ------------------------------------------------------------------------------------------------------ */
+
+int counter_record(struct counter *c, const struct counter_hit *hit, struct counter_stats *stats)
+{
+    struct counter_stats known;
+    struct counter_hit own;
+    struct store_hit given;
+    size_t done;
+    int r;
+
+    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 ||
+        (stats && (r = abi_copy(&known, sizeof known, stats, "struct counter_stats")) < 0) ||
+        (r = choose_site(c, &own.site)) < 0 || (r = translate(c, &own, own.site, &given)) < 0 ||
+        (r = c->store->ops->record(c->store, own.site, &given, 1, &done, stats ? &known : NULL)) < 0)
+        return r;
+    if (stats)
+        abi_give(stats, &known, sizeof known);
+    return (int)given.verdict;
+}
+
+/* Hits of one site in a row go to the store together. */
+enum { BATCH = 64 };
+
+struct batch {
+    const char *site;
+    struct store_hit hit[BATCH];
+    size_t source[BATCH]; /* its index in the caller's array */
+    size_t n;
+};
+
+static bool is_refusal(int code)
+{
+    return code == COUNTER_EINVAL || code == COUNTER_ETIME;
+}
+
+/* Sends the batch; hits that break a rule are passed over. On failure tally->done is the first not dealt with. */
+static int send_batch(struct counter *c, struct batch *batch, struct counter_tally *tally)
+{
+    size_t at = 0, n = batch->n;
+
+    batch->n = 0;
+    while (at < n) {
+        size_t done = 0;
+        int r = c->store->ops->record(c->store, batch->site, batch->hit + at, n - at, &done, NULL);
+        for (size_t i = at; i < at + done; i++)
+            tally->verdict[batch->hit[i].verdict]++;
+        at += done;
+        if (r == 0)
+            break;
+        if (!is_refusal(r)) {
+            tally->done = batch->source[at];
+            return r;
+        }
+        tally->refused++;
+        at++;
+    }
+    return 0;
+}
+
+/* One hit of the caller's array, translated into the batch; a full batch or another site's is sent first. */
+static int add_to_batch(struct counter *c, struct batch *batch, const void *hit, size_t index,
+                        struct counter_tally *tally)
+{
+    struct counter_hit own;
+    struct store_hit given;
+    int r;
+
+    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = choose_site(c, &own.site)) < 0 ||
+        (r = translate(c, &own, own.site, &given)) < 0) {
+        if (is_refusal(r)) {
+            tally->refused++;
+            return 0;
+        }
+        int s = send_batch(c, batch, tally);
+        tally->done = s < 0 ? tally->done : index;
+        return s < 0 ? s : r;
+    }
+    if ((batch->n == BATCH || (batch->n > 0 && strcmp(batch->site, own.site) != 0)) &&
+        (r = send_batch(c, batch, tally)) < 0)
+        return r;
+    batch->site = own.site;
+    batch->source[batch->n] = index;
+    batch->hit[batch->n++] = given;
+    return 0;
+}
+
+int counter_record_many(struct counter *c, const struct counter_hit *hits, size_t n, struct counter_tally *tally)
+{
+    struct counter_tally sum = {0};
+    struct batch batch = {0};
+    size_t stride = n > 0 ? hits[0].size : 0;
+    int r = 0;
+
+    if (tally && (r = abi_copy(&sum, sizeof sum, tally, "struct counter_tally")) < 0)
+        return r;
+    sum = (struct counter_tally){.size = sum.size, .done = n};
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        const char *hit = (const char *)hits + i * stride;
+        if (*(const size_t *)(const void *)hit == stride) {
+            r = add_to_batch(c, &batch, hit, i, &sum);
+        } else {
+            r = error_set(COUNTER_EINVAL, "hit %zu has another .size than the first", i);
+            sum.done = i;
+        }
+    }
+    int s = send_batch(c, &batch, &sum);
+    if (tally)
+        abi_give(tally, &sum, sizeof sum);
+    return s < 0 ? s : r;
+}
+
+/* ---- Ask -------------------------------------------------------------------------------------------------------- */
+
+int counter_read(struct counter *c, const char *site, int64_t at, struct counter_stats *stats)
+{
+    struct counter_stats known;
+    int r = abi_copy(&known, sizeof known, stats, "struct counter_stats");
+
+    if (r < 0 || (r = choose_site(c, &site)) < 0 || (r = c->store->ops->read(c->store, site, at, &known)) < 0)
+        return r;
+    abi_give(stats, &known, sizeof known);
+    return 0;
+}
+
+int counter_series(struct counter *c, const char *site, const char *from, const char *to, enum counter_step step,
+                   counter_row_fn *each, void *arg)
+{
+    int r = choose_site(c, &site);
+    return r < 0 ? r : c->store->ops->series(c->store, site, from, to, step, each, arg);
+}
+
+int counter_breakdown(struct counter *c, const char *site, const char *from, const char *to, enum counter_part part,
+                      counter_row_fn *each, void *arg)
+{
+    int r = choose_site(c, &site);
+    return r < 0 ? r : c->store->ops->breakdown(c->store, site, from, to, part, each, arg);
+}
+
+int counter_sites(struct counter *c, counter_row_fn *each, void *arg)
+{
+    return c->store->ops->sites(c->store, each, arg);
+}
+
+int counter_site(struct counter *c, const char *site, struct counter_site *out)
+{
+    struct counter_site known;
+    int r = abi_copy(&known, sizeof known, out, "struct counter_site");
+
+    if (r < 0 || (r = choose_site(c, &site)) < 0 || (r = c->store->ops->site(c->store, site, &known)) < 0)
+        return r;
+    abi_give(out, &known, sizeof known);
+    return 0;
+}
+
+int counter_local_time(struct counter *c, const char *site, int64_t at, char *buffer, size_t size)
+{
+    int r = site || c->settings.site[0] ? choose_site(c, &site) : 0;
+
+    if (r < 0)
+        return r;
+    if (size < 26)
+        return error_set(COUNTER_EINVAL, "a buffer of %zu bytes: a local time needs 26", size);
+    return c->store->ops->local_time(c->store, site, at ? at : (int64_t)time(NULL), buffer, size);
+}
+
+/* ---- Keep ------------------------------------------------------------------------------------------------------- */
+
+int counter_baseline(struct counter *c, const char *site, const struct counter_count *old)
+{
+    int r = choose_site(c, &site);
+
+    if (r < 0)
+        return r;
+    if (old->visitors < 0 || old->visits < 0 || old->hits < 0)
+        return error_set(COUNTER_EINVAL, "a baseline cannot be negative: %lld visitors, %lld visits, %lld hits",
+                         (long long)old->visitors, (long long)old->visits, (long long)old->hits);
+    return c->store->ops->baseline(c->store, site, old);
+}
+
+int counter_erase(struct counter *c, const struct counter_hit *hit)
+{
+    struct identity_key key;
+    struct counter_hit own;
+    struct client client;
+    int r;
+
+    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = choose_site(c, &own.site)) < 0 ||
+        (r = find_client(c, &own, &client)) < 0 || (r = c->store->ops->key(c->store, 0, &key)) < 0)
+        return r;
+    return c->store->ops->erase(c->store, own.site, identify(&key, own.site, &own, &client));
+}
+
+int counter_remove(struct counter *c, const char *site)
+{
+    int r = choose_site(c, &site);
+    return r < 0 ? r : c->store->ops->remove(c->store, site);
+}
+
+int counter_accept_clock(struct counter *c, const char *site)
+{
+    int r = choose_site(c, &site);
+    return r < 0 ? r : c->store->ops->accept_clock(c->store, site);
+}
+
+/* ---- Understand ------------------------------------------------------------------------------------------------- */
+
+static int tell(counter_fact_fn *each, void *arg, enum counter_level level, const char *name, const char *value,
+                const char *why)
+{
+    struct counter_fact fact = {.level = level, .name = name, .value = value, .why = why};
+    return each(arg, &fact);
+}
+
+static int explain_client(const struct client *client, counter_fact_fn *each, void *arg)
+{
+    static const char *const why[] = {
+        [ADDRESS_PEER] = "the peer itself: it is no trusted proxy, or forwarded nothing",
+        [ADDRESS_PEER_UNLISTED] = "the peer: it sent forwarded addresses, which are not believed, as it is not in "
+                                  "trusted_proxies",
+        [ADDRESS_FORWARDED] = "forwarded: the first from the right that is no trusted proxy",
+        [ADDRESS_ALL_TRUSTED] = "forwarded: all are trusted proxies, so the leftmost",
+        [ADDRESS_MALFORMED] = "the last good one from the right: what was forwarded before it is no address",
+    };
+    char text[ADDRESS_TEXT];
+
+    if (!client->has_address)
+        return tell(each, arg, COUNTER_FACT, "client", "unknown", "no address was given");
+    return tell(each, arg, client->source == ADDRESS_PEER_UNLISTED ? COUNTER_WARNING : COUNTER_FACT, "client",
+                address_text(&client->address, text), why[client->source]);
+}
+
+static int explain_identity(const struct counter_hit *hit, const struct client *client, counter_fact_fn *each,
+                            void *arg)
+{
+    if (hit->visitor)
+        return tell(each, arg, COUNTER_FACT, "identity", "visitor",
+                    "the name that came with the hit tells visitors apart");
+    if (address_is_v4(&client->address))
+        return tell(each, arg, COUNTER_FACT, "identity", "address and agent", "the whole IPv4 address and the agent");
+    return tell(each, arg, COUNTER_FACT, "identity", "address and agent", "the /64 of the IPv6 address and the agent");
+}
+
+static int explain_decision(const struct counter *c, const struct counter_hit *hit, const struct client *client,
+                            counter_fact_fn *each, void *arg)
+{
+    struct store_hit given = {.verdict = COUNTER_COUNTED};
+    char why[160] = "no rule keeps it out";
+
+    judge(c, hit, client, &given);
+    if (given.verdict == COUNTER_OWN_ADDRESS)
+        snprintf(why, sizeof why, "the address is in exclude: %.100s", client->excluded);
+    if (given.verdict == COUNTER_PRIVACY_SIGNAL)
+        snprintf(why, sizeof why, "Sec-GPC or DNT was sent and privacy_signal is %s",
+                 given.anonymous ? "hits_only" : "skip");
+    if (hit->flags & COUNTER_HIT_ALL)
+        snprintf(why, sizeof why, "it was asked to be counted whoever sent it");
+    return tell(each, arg, COUNTER_FACT, "decision",
+                given.anonymous ? "hit without visitor" : store_verdict_name(given.verdict), why);
+}
+
+int counter_explain(struct counter *c, const struct counter_hit *hit, counter_fact_fn *each, void *arg)
+{
+    struct counter_hit own;
+    struct client client;
+    int r;
+
+    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = find_client(c, &own, &client)) < 0)
+        return r;
+    if ((r = explain_client(&client, each, arg)) != 0 || (r = explain_identity(&own, &client, each, arg)) != 0)
+        return r;
+    return explain_decision(c, &own, &client, each, arg);
+}
+
+int counter_check(struct counter *c, const char *site, counter_fact_fn *each, void *arg)
+{
+    int r = choose_site(c, &site);
+    return r < 0 ? r : c->store->ops->check(c->store, site, each, arg);
+}
+
+int counter_settings(const struct counter_options *options, counter_fact_fn *each, void *arg)
+{
+    return settings_each(options, each, arg);
+}

@@ -1,0 +1,27 @@
+/*
+ * header.h: the part of a file that is written once: who it belongs to and what was fixed when it was made.
+ *
+ * A header is believed when its checksum fits and its values are possible; everything behind it is words that may hold
+ * anything without harm. Numbers that size something come from here only.
+ */
+#ifndef LIBCOUNTER_HEADER_H
+#define LIBCOUNTER_HEADER_H
+
+#include "site.h"
+
+/* The header of a new site. Opens its zone on the way, so that no file is made for an unknown one. */
+int header_new(struct layout_header *header, const char *name, const struct site_plan *plan);
+
+/* Makes it that of one of the site's months. */
+void header_for_month(struct layout_header *header, unsigned month);
+
+/* Magic, version, checksum. COUNTER_EFORMAT naming the file. */
+int header_check(const struct layout_header *header, const char *file, const char *magic);
+
+/* All that the bytes of a site's file must have, the whole length included. */
+int header_check_site(const void *bytes, size_t length, const char *site, const char *file);
+
+/* What is fixed at creation must not be asked for differently: COUNTER_ECONFLICT naming both. */
+int header_check_plan(const struct layout_header *header, const struct site_plan *plan);
+
+#endif

@@ -1,0 +1,433 @@
+/*
+ * store_file.c: the embedded store: a folder of mapped files, or the same in plain memory.
+ *
+ * Sites are opened when first asked for and stay open, found through a hash table of chains that only grow at their
+ * heads, by compare-and-swap: no lock, so a fork finds nothing half done. A site whose file was replaced or removed is
+ * detached and passed over from then on; it is freed at close, since another thread may still be inside.
+ */
+#include "error.h"
+#include "folder.h"
+#include "site.h"
+#include "site_check.h"
+#include "site_series.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHAINS = 1024 };
+
+struct store_file {
+    struct store store;
+    const struct settings *settings;
+    const char *path; /* NULL: memory */
+    bool network;
+    _Atomic int folder;    /* -1: not open yet, or memory */
+    _Atomic int key_state; /* 0 none, 1 being written, 2 there */
+    struct identity_key key;
+    _Atomic(struct site *) chain[CHAINS];
+};
+
+static struct store_file *file_of(struct store *store)
+{
+    return (struct store_file *)store;
+}
+
+/* ---- Folder and key ------------------------------------------------------------------------------------------------- */
+
+static int open_folder(struct store_file *file, bool create, int *out)
+{
+    *out = atomic_load_explicit(&file->folder, memory_order_acquire);
+    if (*out >= 0 || !file->path)
+        return 0;
+    int fd = folder_open(file->path, create, file->network), none = -1;
+    if (fd < 0)
+        return fd;
+    if (!atomic_compare_exchange_strong(&file->folder, &none, fd)) {
+        close(fd); /* another thread was first */
+        fd = none;
+    }
+    *out = fd;
+    return 0;
+}
+
+static int file_key(struct store *store, _Bool create, struct identity_key *out)
+{
+    struct store_file *file = file_of(store);
+    int folder, none = 0;
+
+    if (atomic_load_explicit(&file->key_state, memory_order_acquire) == 2) {
+        *out = file->key;
+        return 0;
+    }
+    int r = open_folder(file, create, &folder);
+    if (r < 0 || (r = folder_key(folder, create, out)) < 0)
+        return r;
+    if (atomic_compare_exchange_strong(&file->key_state, &none, 1)) {
+        file->key = *out;
+        atomic_store_explicit(&file->key_state, 2, memory_order_release);
+    }
+    return 0;
+}
+
+/* ---- Sites ---------------------------------------------------------------------------------------------------------- */
+
+static unsigned chain_of(const char *name)
+{
+    return (unsigned)(sketch_hash(name, strlen(name)) % CHAINS);
+}
+
+static struct site *find(struct site *head, const char *name)
+{
+    for (struct site *site = head; site; site = site->next)
+        if (strcmp(site->name, name) == 0 && !atomic_load_explicit(&site->gone, memory_order_relaxed))
+            return site;
+    return NULL;
+}
+
+static int open_site(struct store_file *file, const char *name, bool create, struct site **out)
+{
+    const struct settings *settings = file->settings;
+    struct site_plan plan = {.timezone = settings->timezone,
+                             .week_start = settings->week_start,
+                             .exact_visitors = settings->exact_visitors,
+                             .forget_days = settings->forget_days,
+                             .retention_days = settings->retention_days};
+    struct identity_key key;
+    int folder;
+    int r = open_folder(file, create, &folder);
+
+    if (r < 0)
+        return r;
+    r = file_key(&file->store, create, &key);
+    if (r < 0 && r != COUNTER_ENOSITE)
+        return r;
+    plan.key_check = r == 0 ? identity_check(&key) : 0;
+    return site_open(out, file->path ? folder : -1, name, &plan, settings->sync_ms, create);
+}
+
+static int get_site(struct store_file *file, const char *name, bool create, struct site **out)
+{
+    _Atomic(struct site *) *chain = &file->chain[chain_of(name)];
+    struct site *head = atomic_load_explicit(chain, memory_order_acquire), *made;
+    int r;
+
+    if ((*out = find(head, name)) != NULL)
+        return 0;
+    if ((r = open_site(file, name, create, &made)) < 0)
+        return r;
+    do { /* another thread may have opened it meanwhile; in memory two would be two different sites */
+        if ((*out = find(head, name)) != NULL) {
+            site_close(made);
+            return 0;
+        }
+        made->next = head;
+    } while (!atomic_compare_exchange_weak(chain, &head, made));
+    *out = made;
+    return 0;
+}
+
+/* Leaves the files of a site that found them replaced. Once: what follows is a new struct site. */
+static void leave_if_gone(struct site *site)
+{
+    if (atomic_load_explicit(&site->gone, memory_order_relaxed) && !atomic_exchange(&site->detached, true))
+        site_detach(site);
+}
+
+/* ---- The contract --------------------------------------------------------------------------------------------------- */
+
+static int file_read(struct store *store, const char *name, int64_t at, struct counter_stats *stats)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+
+    if (r < 0)
+        return r;
+    int64_t clock = atomic_load(&site->file->state.clock);
+    if (at != 0 && at < clock - SITE_FUTURE) {
+        char asked[32], newest[32];
+        period_format(site->zone, at, asked, sizeof asked);
+        period_format(site->zone, clock, newest, sizeof newest);
+        return error_set(COUNTER_ETIME,
+                         "%s lies more than 60 s before the newest hit of site %s, %s: what windows showed in the past "
+                         "is not kept, a series has the days",
+                         asked, name, newest);
+    }
+    r = site_read(site, at ? at : site_now(), stats);
+    leave_if_gone(site);
+    return r;
+}
+
+static int file_record(struct store *store, const char *name, const struct store_hit *hits, size_t n, size_t *done,
+                       struct counter_stats *stats)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, true, &site);
+
+    for (*done = 0; r == 0 && *done < n; ++*done)
+        if ((r = site_record(site, &hits[*done])) < 0)
+            return r;
+    if (r == 0 && stats && n > 0) {
+        int64_t clock = atomic_load(&site->file->state.clock), at = hits[n - 1].at;
+        r = site_read(site, at > clock ? at : clock, stats);
+    }
+    if (r == 0)
+        leave_if_gone(site);
+    return r;
+}
+
+static int file_series(struct store *store, const char *name, const char *from, const char *to, enum counter_step step,
+                       counter_row_fn *each, void *arg)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+    return r < 0 ? r : site_series(site, from, to, step, each, arg);
+}
+
+static int file_breakdown(struct store *store, const char *name, const char *from, const char *to,
+                          enum counter_part part, counter_row_fn *each, void *arg)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+    (void)part; /* COUNTER_BY_VERDICT is the only one */
+    return r < 0 ? r : site_verdicts(site, from, to, each, arg);
+}
+
+static int file_site(struct store *store, const char *name, struct counter_site *out)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+
+    if (r < 0)
+        return r;
+    const struct layout_header *header = &site->file->header;
+    memcpy(out->name, site->name, sizeof out->name);
+    memcpy(out->timezone, header->timezone, sizeof out->timezone);
+    out->timezone[sizeof out->timezone - 1] = 0;
+    out->week_start = site->week_start;
+    out->exact_visitors = header->exact_visitors;
+    out->forget_days = site->forget_days;
+    out->retention_days = site->retention_days;
+    out->since = atomic_load(&site->file->state.since);
+    out->newest = atomic_load(&site->file->state.clock);
+    site_baseline(site, &out->baseline);
+    return 0;
+}
+
+static int file_local_time(struct store *store, const char *name, int64_t at, char *buffer, size_t size)
+{
+    struct site *site;
+    struct zone *zone;
+    int r = name ? get_site(file_of(store), name, false, &site) : COUNTER_ENOSITE;
+
+    if (r == 0)
+        period_format(site->zone, at, buffer, size);
+    if (r != COUNTER_ENOSITE)
+        return r;
+    if ((r = zone_open(&zone, file_of(store)->settings->timezone)) < 0)
+        return r;
+    period_format(zone, at, buffer, size);
+    zone_close(zone);
+    return 0;
+}
+
+static int file_baseline(struct store *store, const char *name, const struct counter_count *old)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, true, &site);
+    return r < 0 ? r : site_set_baseline(site, old);
+}
+
+static int file_erase(struct store *store, const char *name, uint64_t id)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+
+    if (r < 0 || (r = region_guard(&site->region, site->file->cell, recency_bytes(site->table.line_bits))) < 0)
+        return r;
+    return recency_erase(&site->table, identity_short(id));
+}
+
+static int file_remove(struct store *store, const char *name)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+
+    if (r < 0 || (r = site_remove(site)) < 0)
+        return r;
+    atomic_store(&site->gone, true);
+    leave_if_gone(site);
+    return 0;
+}
+
+static int file_accept_clock(struct store *store, const char *name)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+
+    if (r < 0 || (r = region_guard(&site->region, &site->file->state, sizeof site->file->state)) < 0)
+        return r;
+    site_raise_time(&site->file->state.accepted, site_now());
+    return 0;
+}
+
+static int file_check(struct store *store, const char *name, counter_fact_fn *each, void *arg)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, false, &site);
+    return r < 0 ? r : site_check(site, file_of(store)->path, each, arg);
+}
+
+static int file_sync(struct store *store)
+{
+    struct store_file *file = file_of(store);
+    int r = 0;
+
+    for (int i = 0; i < CHAINS; i++)
+        for (struct site *site = atomic_load(&file->chain[i]); site; site = site->next) {
+            int s = site_sync(site);
+            r = r < 0 ? r : s;
+        }
+    return r;
+}
+
+static void file_close(struct store *store)
+{
+    struct store_file *file = file_of(store);
+
+    for (int i = 0; i < CHAINS; i++)
+        for (struct site *site = atomic_load(&file->chain[i]), *next; site; site = next) {
+            next = site->next;
+            site_close(site);
+        }
+    if (file->folder >= 0)
+        close(file->folder);
+    free(file);
+}
+
+/* ---- All sites, by name --------------------------------------------------------------------------------------------- */
+
+struct names {
+    char (*name)[65];
+    size_t count, room;
+};
+
+static int add_name(struct names *names, const char *name, size_t length)
+{
+    if (names->count == names->room) {
+        size_t room = names->room ? 2 * names->room : 64;
+        void *more = realloc(names->name, room * sizeof *names->name);
+        if (!more)
+            return error_set(COUNTER_ENOMEM, "no memory for %zu names of sites", room);
+        names->name = more;
+        names->room = room;
+    }
+    memcpy(names->name[names->count], name, length);
+    names->name[names->count++][length] = 0;
+    return 0;
+}
+
+static int list_memory(struct store_file *file, struct names *names)
+{
+    for (int i = 0; i < CHAINS; i++)
+        for (struct site *site = atomic_load(&file->chain[i]); site; site = site->next)
+            if (!atomic_load(&site->gone) && add_name(names, site->name, strlen(site->name)) < 0)
+                return COUNTER_ENOMEM;
+    return 0;
+}
+
+static int list_folder(int folder, struct names *names)
+{
+    static const char suffix[] = ".counter";
+    struct dirent *entry;
+    int r = 0;
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (!list) {
+        r = error_system(errno, "cannot list the store's folder");
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    while (r == 0 && (entry = readdir(list)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        if (entry->d_name[0] == '.' || length <= sizeof suffix - 1 || length > 64 + sizeof suffix - 1 ||
+            strcmp(entry->d_name + length - (sizeof suffix - 1), suffix) != 0)
+            continue;
+        r = add_name(names, entry->d_name, length - (sizeof suffix - 1));
+    }
+    closedir(list);
+    return r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static int file_sites(struct store *store, counter_row_fn *each, void *arg)
+{
+    struct store_file *file = file_of(store);
+    struct names names = {0};
+    int folder = -1;
+    int r = open_folder(file, false, &folder);
+
+    if (r == COUNTER_ENOSITE)
+        return 0; /* nothing was ever counted: no sites */
+    if (r == 0)
+        r = file->path ? list_folder(folder, &names) : list_memory(file, &names);
+    if (names.count > 0)
+        qsort(names.name, names.count, sizeof *names.name, by_name);
+    for (size_t i = 0; r == 0 && i < names.count; i++) {
+        struct counter_row row = {.name = names.name[i]};
+        if (store_site_name(row.name) == 0)
+            r = each(arg, &row);
+    }
+    free(names.name);
+    return r;
+}
+
+static const struct store_ops file_ops = {
+    .key = file_key,
+    .record = file_record,
+    .read = file_read,
+    .series = file_series,
+    .breakdown = file_breakdown,
+    .sites = file_sites,
+    .site = file_site,
+    .local_time = file_local_time,
+    .baseline = file_baseline,
+    .erase = file_erase,
+    .remove = file_remove,
+    .accept_clock = file_accept_clock,
+    .check = file_check,
+    .sync = file_sync,
+    .close = file_close,
+};
+
+int store_file_open(struct store **out, const struct settings *settings, const char *folder, _Bool network)
+{
+    *out = NULL;
+    struct store_file *file = calloc(1, sizeof *file);
+    if (!file)
+        return error_set(COUNTER_ENOMEM, "no memory for a store");
+    file->store.ops = &file_ops;
+    file->settings = settings;
+    file->path = folder;
+    file->network = network;
+    atomic_store(&file->folder, -1);
+    if (!folder) {
+        int r = identity_new_key(&file->key);
+        if (r < 0) {
+            free(file);
+            return r;
+        }
+        atomic_store(&file->key_state, 2);
+    }
+    *out = &file->store;
+    return 0;
+}

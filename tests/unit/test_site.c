@@ -1,0 +1,350 @@
+/* One site's counting through its inner door, with tables small enough that the end of exactness comes soon. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../support/scale.h"
+#include "site.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MIDNIGHT = 1767200400 }; /* 2026-01-01T00:00:00+07:00, a Thursday */
+enum { DAY = 86400 };
+
+static struct site *new_site(unsigned line_bits)
+{
+    struct site_plan plan = {.timezone = "+07:00", .line_bits = line_bits};
+    struct site *site;
+    assert_int_equal(site_open(&site, -1, "portal", &plan, 1000, true), 0);
+    return site;
+}
+
+static uint64_t id_of(uint64_t visitor)
+{
+    visitor = (visitor + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    visitor = (visitor ^ visitor >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    visitor = (visitor ^ visitor >> 27) * UINT64_C(0x94d049bb133111eb);
+    return visitor ^ visitor >> 31;
+}
+
+static int hit(struct site *site, uint64_t visitor, int64_t at)
+{
+    struct store_hit given = {.at = at, .id = id_of(visitor)};
+    return site_record(site, &given);
+}
+
+static struct counter_stats look(struct site *site, int64_t at, uint32_t want)
+{
+    struct counter_stats stats = {.size = sizeof stats, .want = want};
+    assert_int_equal(site_read(site, at, &stats), 0);
+    return stats;
+}
+
+#define VISITORS(stats, which) ((stats).window[COUNTER_##which].visitors)
+#define VISITS(stats, which)   ((stats).window[COUNTER_##which].visits)
+#define HITS(stats, which)     ((stats).window[COUNTER_##which].hits)
+#define ERROR(stats, which)    ((stats).window[COUNTER_##which].error)
+
+static void one_hit_is_one_of_everything(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    assert_int_equal(hit(site, 1, MIDNIGHT + 5), 0);
+    struct counter_stats stats = look(site, MIDNIGHT + 6, COUNTER_WANT_ALL);
+    assert_int_equal(stats.online, 1);
+    for (int w = 0; w < COUNTER_WINDOWS; w++) {
+        bool past =
+            w == COUNTER_YESTERDAY || w == COUNTER_LAST_WEEK || w == COUNTER_LAST_MONTH || w == COUNTER_LAST_YEAR;
+        assert_int_equal(stats.window[w].visitors, !past);
+        assert_int_equal(stats.window[w].visits, !past);
+        assert_int_equal(stats.window[w].hits, !past);
+        assert_true(stats.window[w].error == 0);
+    }
+    site_close(site);
+}
+
+static void a_visit_ends_after_thirty_minutes_and_online_after_five(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    hit(site, 1, MIDNIGHT + 100);
+    hit(site, 1, MIDNIGHT + 100 + 1800);
+    assert_int_equal(VISITS(look(site, MIDNIGHT + 1900, 0), TODAY), 1);
+    hit(site, 1, MIDNIGHT + 1900 + 1801);
+    assert_int_equal(VISITS(look(site, MIDNIGHT + 3701, 0), TODAY), 2);
+    assert_int_equal(look(site, MIDNIGHT + 3701 + 299, 0).online, 1);
+    assert_int_equal(look(site, MIDNIGHT + 3701 + 300, 0).online, 0);
+    site_close(site);
+}
+
+static void a_day_that_ended_is_yesterday_and_then_only_in_the_series(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    for (uint64_t v = 0; v < 617; v++)
+        hit(site, v, MIDNIGHT + 3600 + (int64_t)v);
+    hit(site, 5, MIDNIGHT + DAY + 1);
+    struct counter_stats stats = look(site, MIDNIGHT + DAY + 2, COUNTER_WANT_ALL);
+    assert_int_equal(VISITORS(stats, YESTERDAY), 617);
+    assert_int_equal(VISITORS(stats, TODAY), 1);
+    assert_int_equal(VISITORS(stats, THIS_WEEK), 617);
+    assert_int_equal(HITS(stats, THIS_WEEK), 618);
+    hit(site, 6, MIDNIGHT + 5 * DAY);
+    struct period_frame frame;
+    struct counter_count count;
+    period_frame(&frame, site->zone, site->week_start, MIDNIGHT);
+    assert_int_equal(site_read_day(site, &frame, &count), 0);
+    assert_int_equal(count.visitors, 617);
+    assert_int_equal(count.visits, 617);
+    assert_true(count.error == 0);
+    stats = look(site, MIDNIGHT + 5 * DAY, COUNTER_WANT_ALL);
+    assert_int_equal(VISITORS(stats, LAST_WEEK), 617);
+    assert_int_equal(VISITORS(stats, YESTERDAY), 0);
+    site_close(site);
+}
+
+static void a_late_hit_counts_in_its_own_day_exactly(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    hit(site, 1, MIDNIGHT + DAY - 100);
+    hit(site, 2, MIDNIGHT + DAY + 10);
+    hit(site, 2, MIDNIGHT + DAY - 10); /* same visit, other day */
+    hit(site, 3, MIDNIGHT + DAY - 20); /* a new visitor of the day before */
+    struct counter_stats stats = look(site, MIDNIGHT + DAY + 20, COUNTER_WANT_ALL);
+    assert_int_equal(VISITORS(stats, YESTERDAY), 3);
+    assert_int_equal(HITS(stats, YESTERDAY), 3);
+    assert_int_equal(VISITORS(stats, TODAY), 1);
+    assert_int_equal(HITS(stats, TODAY), 1);
+    assert_int_equal(VISITS(stats, THIS_WEEK), 3);
+    assert_int_equal(VISITORS(stats, ALL_TIME), 3);
+    assert_int_equal(stats.late, 1);
+    assert_true(ERROR(stats, YESTERDAY) == 0);
+    site_close(site);
+}
+
+static void what_the_table_cannot_tell_shows_in_error(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    for (uint64_t v = 0; v < 10; v++)
+        hit(site, v, MIDNIGHT + 1000 + (int64_t)v);
+    for (uint64_t v = 0; v < 10; v++)
+        hit(site, v, MIDNIGHT + 3 * DAY + (int64_t)v);
+    hit(site, 3, MIDNIGHT + 5000); /* was it there already? the table has forgotten */
+    struct period_frame frame;
+    struct counter_count count;
+    period_frame(&frame, site->zone, site->week_start, MIDNIGHT);
+    assert_int_equal(site_read_day(site, &frame, &count), 0);
+    assert_int_equal(count.hits, 11);
+    assert_int_equal(count.visitors, 10);
+    assert_true(count.error > 0.099 && count.error < 0.101);
+    site_close(site);
+}
+
+/* ---- The end of exactness ------------------------------------------------------------------------------------------ */
+
+static void a_full_table_hands_over_to_the_sketch_and_no_number_falls(void **state)
+{
+    (void)state;
+    uint64_t total = 2000 + scaled(18000);
+    struct site *site = new_site(7); /* 1024 cells */
+    int64_t last[COUNTER_WINDOWS] = {0};
+    bool ended = false;
+
+    for (uint64_t v = 0; v < total; v++) {
+        int64_t at = MIDNIGHT + 3600 + (int64_t)v * 2;
+        hit(site, v, at);
+        struct counter_stats stats = look(site, at, COUNTER_WANT_ALL);
+        for (int w = 0; w < COUNTER_WINDOWS; w++) {
+            assert_true(stats.window[w].visitors >= last[w]);
+            last[w] = stats.window[w].visitors;
+        }
+        int64_t truth = (int64_t)v + 1, today = VISITORS(stats, TODAY);
+        if (ERROR(stats, TODAY) == 0) {
+            assert_false(ended);
+            assert_int_equal(today, truth);
+        } else {
+            ended = true;
+            assert_true(labs(today - truth) <= 3 * 0.0081 * (double)truth + 1);
+        }
+        assert_true(VISITORS(stats, THIS_WEEK) >= today);
+        assert_true(VISITORS(stats, THIS_MONTH) >= VISITORS(stats, THIS_WEEK));
+        assert_true(VISITORS(stats, ALL_TIME) >= VISITORS(stats, THIS_YEAR));
+        assert_int_equal(HITS(stats, ALL_TIME), truth);
+    }
+    assert_true(ended);
+    site_close(site);
+}
+
+static void a_new_day_is_exact_again_and_closed_days_stay_so(void **state)
+{
+    (void)state;
+    struct site *site = new_site(8); /* 2048 cells: some 500 a window */
+    uint64_t next = 0;
+    for (int day = 0; day < 60; day++)
+        for (int i = 0; i < 300; i++)
+            assert_int_equal(hit(site, next++, MIDNIGHT + day * DAY + 3600 + i * 60), 0);
+    struct counter_stats stats = look(site, MIDNIGHT + 59 * DAY + 80000, COUNTER_WANT_ALL);
+    assert_int_equal(VISITORS(stats, TODAY), 300);
+    assert_int_equal(VISITORS(stats, YESTERDAY), 300);
+    assert_true(ERROR(stats, TODAY) == 0 && ERROR(stats, YESTERDAY) == 0);
+    assert_true(ERROR(stats, ALL_TIME) > 0);
+    assert_true(labs(VISITORS(stats, ALL_TIME) - 18000) < 3 * 0.0081 * 18000);
+    for (int day = 0; day < 60; day++) {
+        struct period_frame frame;
+        struct counter_count count;
+        period_frame(&frame, site->zone, site->week_start, MIDNIGHT + day * DAY + 100);
+        assert_int_equal(site_read_day(site, &frame, &count), 0);
+        assert_int_equal(count.visitors, 300);
+        assert_true(count.error == 0);
+    }
+    site_close(site);
+}
+
+static void visitors_not_seen_for_forget_days_are_forgotten(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    hit(site, 1, MIDNIGHT + 100);
+    hit(site, 2, MIDNIGHT + 34 * DAY);
+    assert_true(ERROR(look(site, MIDNIGHT + 34 * DAY, COUNTER_WANT_ALL), ALL_TIME) == 0);
+    hit(site, 2, MIDNIGHT + 36 * DAY);
+    struct counter_stats stats = look(site, MIDNIGHT + 36 * DAY, COUNTER_WANT_ALL);
+    assert_int_equal(VISITORS(stats, ALL_TIME), 2);
+    assert_true(ERROR(stats, ALL_TIME) > 0);
+    assert_true(ERROR(stats, THIS_MONTH) == 0);
+    struct recency_slot slot;
+    recency_locate(&site->table, identity_short(id_of(1)), &slot);
+    recency_find(&slot);
+    assert_false(slot.found);
+    hit(site, 1, MIDNIGHT + 37 * DAY); /* the sketch remembers that it was here */
+    assert_int_equal(VISITORS(look(site, MIDNIGHT + 37 * DAY, COUNTER_WANT_ALL), ALL_TIME), 2);
+    site_close(site);
+}
+
+/* ---- Time ----------------------------------------------------------------------------------------------------------- */
+
+static void impossible_times_are_refused_and_count_nothing(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    int64_t now = site_now();
+    assert_int_equal(hit(site, 1, 1000), COUNTER_ETIME);
+    assert_int_equal(hit(site, 1, now + 65), COUNTER_ETIME);
+    assert_int_equal(hit(site, 1, now - 500 * DAY), 0);
+    assert_int_equal(hit(site, 1, now - 90 * DAY), COUNTER_ETIME); /* 410 days after the newest */
+    atomic_store(&site->file->state.accepted, now);
+    assert_int_equal(hit(site, 1, now - 90 * DAY), 0);
+    assert_int_equal(hit(site, 1, now - 500 * DAY), COUNTER_ETIME); /* before the retention */
+    assert_int_equal(HITS(look(site, now, 0), ALL_TIME), 2);
+    site_close(site);
+}
+
+static void a_reader_a_minute_behind_sees_the_day_that_just_ended(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    hit(site, 1, MIDNIGHT + DAY - 50);
+    hit(site, 2, MIDNIGHT + DAY - 40);
+    hit(site, 1, MIDNIGHT + DAY + 5);
+    struct counter_stats stats = look(site, MIDNIGHT + DAY - 10, COUNTER_WANT_ALL);
+    assert_int_equal(VISITORS(stats, TODAY), 2);
+    assert_int_equal(HITS(stats, TODAY), 2);
+    assert_int_equal(stats.online, 2);
+    site_close(site);
+}
+
+static void an_anonymous_hit_is_a_hit_without_a_visitor(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    struct store_hit given = {.at = MIDNIGHT + 10, .verdict = COUNTER_PRIVACY_SIGNAL, .anonymous = true};
+    assert_int_equal(site_record(site, &given), 0);
+    given.anonymous = false; /* and one that is only totalled */
+    assert_int_equal(site_record(site, &given), 0);
+    struct counter_stats stats = look(site, MIDNIGHT + 10, COUNTER_WANT_ALL);
+    assert_int_equal(HITS(stats, TODAY), 1);
+    assert_int_equal(VISITORS(stats, TODAY), 0);
+    site_close(site);
+}
+
+static void the_last_baseline_holds_and_a_torn_one_does_not(void **state)
+{
+    (void)state;
+    struct site *site = new_site(14);
+    struct counter_count count;
+    for (int64_t i = 1; i <= 20; i++) {
+        assert_int_equal(
+            site_set_baseline(site, &(struct counter_count){.visitors = i, .visits = 2 * i, .hits = 3 * i}), 0);
+        assert_true(site_baseline(site, &count));
+        assert_int_equal(count.visitors, i);
+        assert_int_equal(count.hits, 3 * i);
+    }
+    atomic_store(&site->file->state.baselines[20 % LAYOUT_BASELINES].visits, 7);
+    assert_false(site_baseline(site, &count));
+    assert_int_equal(count.visitors, 19);
+    site_close(site);
+}
+
+/* A model of visits and distinct visitors, day by day, on a random stream with jumps over midnights and weeks. */
+static void random_streams_equal_an_exact_model(void **state)
+{
+    (void)state;
+    enum { PEOPLE = 400, DAYS = 120 };
+    static bool seen[DAYS][PEOPLE];
+    for (uint64_t seed = 0; seed < scaled(20); seed++) {
+        struct site *site = new_site(14);
+        int64_t at = MIDNIGHT, last[PEOPLE] = {0};
+        int64_t visits[DAYS] = {0}, hits[DAYS] = {0};
+        memset(seen, 0, sizeof seen);
+        for (uint64_t i = 0; at < MIDNIGHT + (DAYS - 10) * (int64_t)DAY; i++) {
+            uint64_t r = id_of(seed << 32 | i);
+            at += r % 100 == 0 ? (int64_t)(r >> 8) % (3 * DAY) : (int64_t)(r >> 8) % 600;
+            uint64_t who = (r >> 40) % PEOPLE;
+            int day = (int)((at - MIDNIGHT) / DAY);
+            visits[day] += last[who] == 0 || at - last[who] > 1800;
+            hits[day]++;
+            seen[day][who] = true;
+            last[who] = at;
+            assert_int_equal(hit(site, who, at), 0);
+        }
+        for (int day = 0; day <= (at - MIDNIGHT) / DAY; day++) {
+            struct period_frame frame;
+            struct counter_count count;
+            int64_t people = 0;
+            for (int who = 0; who < PEOPLE; who++)
+                people += seen[day][who];
+            period_frame(&frame, site->zone, site->week_start, MIDNIGHT + day * (int64_t)DAY);
+            assert_int_equal(site_read_day(site, &frame, &count), 0);
+            assert_int_equal(count.hits, hits[day]);
+            assert_int_equal(count.visits, visits[day]);
+            assert_int_equal(count.visitors, people);
+        }
+        site_close(site);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_hit_is_one_of_everything),
+        cmocka_unit_test(a_visit_ends_after_thirty_minutes_and_online_after_five),
+        cmocka_unit_test(a_day_that_ended_is_yesterday_and_then_only_in_the_series),
+        cmocka_unit_test(a_late_hit_counts_in_its_own_day_exactly),
+        cmocka_unit_test(what_the_table_cannot_tell_shows_in_error),
+        cmocka_unit_test(a_full_table_hands_over_to_the_sketch_and_no_number_falls),
+        cmocka_unit_test(a_new_day_is_exact_again_and_closed_days_stay_so),
+        cmocka_unit_test(visitors_not_seen_for_forget_days_are_forgotten),
+        cmocka_unit_test(impossible_times_are_refused_and_count_nothing),
+        cmocka_unit_test(a_reader_a_minute_behind_sees_the_day_that_just_ended),
+        cmocka_unit_test(an_anonymous_hit_is_a_hit_without_a_visitor),
+        cmocka_unit_test(the_last_baseline_holds_and_a_torn_one_does_not),
+        cmocka_unit_test(random_streams_equal_an_exact_model),
+    };
+    return cmocka_run_group_tests_name("site", tests, NULL, NULL);
+}
