@@ -20,13 +20,17 @@ struct address_list;
  * what it was. Bounded: longer than 64 bytes is no address. */
 int address_parse(struct address *out, const char *text, size_t length);
 
+/* The same without port, brackets and zone id, as addresses stand in settings. */
+int address_parse_bare(struct address *out, const char *text, size_t length);
+
 /* Canonical text (RFC 5952; IPv4 as dotted quad). */
 const char *address_text(const struct address *address, char buffer[ADDRESS_TEXT]);
 
 _Bool address_is_v4(const struct address *address);
 
-/* Parses a list separated by spaces or commas: addresses, CIDR prefixes, and the words "private" (RFC 1918, 100.64/10, fc00::/7,
- * link-local), "loopback", "all". COUNTER_EINVAL names `what` (the option), the entry and the rule. NULL or "": an empty list. */
+/* Parses a list separated by spaces or commas: addresses, CIDR prefixes, and the words "private" (RFC 1918, 100.64/10,
+ * fc00::/7, link-local), "loopback", "all". An IPv6 prefix holds no IPv4 address, so "::/0" is all of IPv6 only.
+ * COUNTER_EINVAL names `what` (the option), the entry and the rule. NULL or "": an empty list. */
 int address_list_open(struct address_list **out, const char *what, const char *text);
 void address_list_close(struct address_list *list);
 
@@ -44,8 +48,9 @@ enum address_source {           /* how address_client came to its answer */
 /*
  * The client of a request. Start with the peer; while the address in hand is a listed proxy, take the next one from the
  * right of `forwarded`; stop at the first that is not listed. (nginx's real_ip_recursive, Envoy's trusted hops.)
- * `forwarded` is X-Forwarded-For's list or Forwarded's (RFC 7239: for="[2001:db8::1]:80"; by, host and proto are passed over;
- * "unknown" and _obfuscated names are malformed). At most the last 4096 bytes and 64 entries are read.
+ * `forwarded` is X-Forwarded-For's list or Forwarded's (RFC 7239: for="[2001:db8::1]:80"; by, host and proto are passed
+ * over). An element without for, "unknown" and _obfuscated names are malformed. Empty entries are passed over. At most
+ * the last 4096 bytes and 64 entries are read, and no entry that begins before them: what is read is all there is.
  */
 enum address_source address_client(struct address *out, const struct address *peer, const char *forwarded,
                                    size_t length, const struct address_list *trusted);

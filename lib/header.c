@@ -39,7 +39,7 @@ int header_new(struct layout_header *header, const char *name, const struct site
     header->retention_days = plan->retention_days ? plan->retention_days : SETTINGS_RETENTION_DAYS;
     header->line_bits = plan->line_bits ? plan->line_bits : lines_for(header->exact_visitors);
     header->key_check = plan->key_check;
-    header->created = site_now();
+    header->created = (int64_t)(site_now() / 1000);
     snprintf(header->site, sizeof header->site, "%s", name);
     snprintf(header->timezone, sizeof header->timezone, "%s", zone_name(zone));
     zone_close(zone);

@@ -23,18 +23,11 @@ void site_month_name(char *buffer, const char *site, unsigned month)
     snprintf(buffer, SITE_FILE_NAME, "%s.%04u-%02u.days", site, LAYOUT_FIRST_YEAR + month / 12, month % 12 + 1);
 }
 
-static uint64_t now_ms(void)
+uint64_t site_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-int64_t site_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return now.tv_sec;
 }
 
 /* ---- Opening ---------------------------------------------------------------------------------------------------- */
@@ -332,15 +325,13 @@ static void flush_stray_months(struct site *site)
     }
 }
 
-static int start_write_back(struct site *site)
+static void start_write_back(struct site *site)
 {
     char file[SITE_FILE_NAME];
-    int r, s;
 
     site_file_name(file, site->name);
-    r = region_flush(&site->region, site->folder, file, false);
-    s = flush_month(site, clock_month(site), false);
-    return r < 0 ? r : s;
+    region_flush(&site->region, site->folder, file, false);
+    flush_month(site, clock_month(site), false);
 }
 
 /* 1 if a file has gone or was replaced. A month that retention removed counts as such: its mapping must go too. */
@@ -360,31 +351,42 @@ static int verify(struct site *site)
     return r;
 }
 
-int site_tend(struct site *site)
+/* Once per sync_ms and process. */
+static int tend(struct site *site, uint64_t now, bool just_opened)
 {
-    uint64_t now, last = atomic_load_explicit(&site->tended, memory_order_relaxed);
+    _Atomic uint64_t *synced = &site->file->state.synced;
 
-    if (site->folder < 0)
-        return 0;
-    now = now_ms();
-    if (now - last < site->sync_ms || !atomic_compare_exchange_strong(&site->tended, &last, now))
-        return 0;
-    if (last != 0) { /* just opened: known to be right */
+    if (!just_opened) {
         int r = verify(site);
-        if (r == 1)
-            atomic_store(&site->gone, true);
         if (r != 0)
-            return r < 0 ? r : 0;
+            atomic_store(&site->gone, r > 0);
+        if (r != 0)
+            return r;
         atomic_fetch_add(&site->region.generation, 1);
         flush_stray_months(site);
     }
-    if (!site->region.writable)
-        return 0;
-    _Atomic uint64_t *synced = &site->file->state.synced;
     uint64_t before = atomic_load(synced);
-    if (now - before < site->sync_ms || region_guard(&site->region, synced, sizeof *synced) < 0)
+    if (!site->region.writable || now - before < site->sync_ms ||
+        region_guard(&site->region, synced, sizeof *synced) < 0)
         return 0;
-    return atomic_compare_exchange_strong(synced, &before, now) ? start_write_back(site) : 0;
+    /* Where it cannot be started the kernel does it later; counter_sync is the one who asks. */
+    if (atomic_compare_exchange_strong(synced, &before, now))
+        start_write_back(site);
+    return 0;
+}
+
+int site_tend(struct site *site, uint64_t now)
+{
+    uint64_t last = atomic_load_explicit(&site->tended, memory_order_relaxed);
+
+    if (site->folder < 0 || (now - last < site->sync_ms && last != 0))
+        return 0;
+    if (!atomic_compare_exchange_strong(&site->tended, &last, now))
+        return 0;
+    int r = tend(site, now, last == 0);
+    if (r < 0)
+        atomic_store(&site->tended, 1); /* a damaged file stays refused until it is mended */
+    return r;
 }
 
 int site_sync(struct site *site)

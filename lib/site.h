@@ -70,7 +70,7 @@ void site_month_name(char *buffer, const char *site, unsigned month);
 
 /* ---- Finding -------------------------------------------------------------------------------------------------------- */
 
-int64_t site_now(void);                 /* the machine's clock, s; coarse */
+uint64_t site_now(void);                /* the machine's clock, ms since 1970; coarse, 5 ns */
 
 /* The frame of t's day, from the calling thread's small cache. Valid until the thread asks for four others. */
 const struct period_frame *site_frame(const struct site *site, int64_t t);
@@ -95,8 +95,10 @@ static inline int64_t site_clock(const struct site *site)
     return clock > rolled ? clock : rolled;
 }
 
-/* Looks after the files: starts write-back when it is due, notices replaced files. At most once per sync_ms. */
-int site_tend(struct site *site);
+/* Looks after the files at `now` (ms): starts write-back when it is due, notices replaced files. At most once per
+ * sync_ms. Also what site_record and site_read return when they did nothing, since the files are others by now. */
+enum { SITE_GONE = 1 };
+int site_tend(struct site *site, uint64_t now);
 int site_sync(struct site *site);       /* waits for the disk */
 
 static inline uint32_t site_time(int64_t t)     /* s since 2000, clamped */

@@ -117,7 +117,7 @@ static void check_time(struct report *report, const struct site *site)
     static const char *const weekday[] = {"",         "monday", "tuesday",  "wednesday",
                                           "thursday", "friday", "saturday", "sunday"};
     const struct layout_state *state = &site->file->state;
-    int64_t now = site_now(), clock = atomic_load(&state->clock), since = atomic_load(&state->since);
+    int64_t now = (int64_t)(site_now() / 1000), clock = atomic_load(&state->clock), since = atomic_load(&state->since);
     struct period_frame frame;
 
     tell(report, COUNTER_FACT, "timezone", "fixed when the site was created", "%s", zone_name(site->zone));
@@ -165,7 +165,7 @@ static void check_table(struct report *report, const struct site *site)
 {
     size_t cells = (size_t)RECENCY_LINE << site->table.line_bits;
     uint64_t forgotten = atomic_load(&site->file->state.forgotten_until);
-    struct fill fill = look_through(site, site_now());
+    struct fill fill = look_through(site, (int64_t)(site_now() / 1000));
 
     tell(report, COUNTER_FACT, "exact_visitors", "a window is exact at least up to so many", "%" PRIu32,
          site->file->header.exact_visitors);

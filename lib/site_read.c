@@ -343,9 +343,9 @@ int site_read(struct site *site, int64_t at, struct counter_stats *stats)
 {
     uint32_t want = (stats->want ? stats->want : COUNTER_WANT_BOX) & COUNTER_WANT_ALL;
     struct reading reading = {.site = site};
-    int r = site_tend(site);
+    int r = site_tend(site, site_now());
 
-    if (r < 0)
+    if (r != 0)
         return r;
     reading.frame = site_frame(site, at);
     reading.clock = atomic_load(&site->file->state.clock);

@@ -45,14 +45,14 @@ static int refuse_time(const struct site *site, int64_t t, const char *rule)
     return error_set(COUNTER_ETIME, "a hit of %s at site %s %s", when, site->name, rule);
 }
 
-static int admit(const struct site *site, int64_t t)
+static int admit(const struct site *site, int64_t t, int64_t now)
 {
     const struct layout_state *state = &site->file->state;
     int64_t clock = atomic_load_explicit(&state->clock, memory_order_relaxed);
 
     if (t < RECENCY_EPOCH + 86400 || t > RECENCY_EPOCH + (int64_t)RECENCY_LAST - 20 * 86400)
         return refuse_time(site, t, "cannot be counted: only 2000-01-02 to 2067-12-30 can");
-    if (t > site_now() + SITE_FUTURE)
+    if (t > now + SITE_FUTURE)
         return refuse_time(site, t, "lies more than 60 s in the future of this machine's clock");
     if (clock == 0)
         return 0;
@@ -319,7 +319,8 @@ int site_record(struct site *site, const struct store_hit *hit)
     struct site_month *month;
     int r;
 
-    if ((r = site_tend(site)) < 0 || (r = admit(site, hit->at)) < 0)
+    uint64_t now = site_now();
+    if ((r = site_tend(site, now)) != 0 || (r = admit(site, hit->at, (int64_t)(now / 1000))) < 0)
         return r;
     const struct period_frame *frame = site_frame(site, hit->at);
     if ((r = site_month(site, site_month_index(frame->date), true, &month)) < 0)

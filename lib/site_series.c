@@ -20,7 +20,7 @@ static int range_of(const struct site *site, const char *from, const char *to, s
     int r;
 
     if (clock == 0)
-        clock = since = oldest = site_now();
+        clock = since = oldest = (int64_t)(site_now() / 1000);
     period_frame(&frame, site->zone, site->week_start, clock);
     out->last = period_days(frame.date);
     period_frame(&frame, site->zone, site->week_start, since > oldest ? since : oldest);

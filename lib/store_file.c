@@ -131,52 +131,67 @@ static int get_site(struct store_file *file, const char *name, bool create, stru
 }
 
 /* Leaves the files of a site that found them replaced. Once: what follows is a new struct site. */
-static void leave_if_gone(struct site *site)
+static void leave(struct site *site)
 {
-    if (atomic_load_explicit(&site->gone, memory_order_relaxed) && !atomic_exchange(&site->detached, true))
+    if (!atomic_exchange(&site->detached, true))
         site_detach(site);
 }
 
 /* ---- The contract --------------------------------------------------------------------------------------------------- */
 
+static int refuse_past(const struct site *site, int64_t at, int64_t clock)
+{
+    char asked[32], newest[32];
+    period_format(site->zone, at, asked, sizeof asked);
+    period_format(site->zone, clock, newest, sizeof newest);
+    return error_set(COUNTER_ETIME,
+                     "%s lies more than 60 s before the newest hit of site %s, %s: what windows showed in the past is "
+                     "not kept, a series has the days",
+                     asked, site->name, newest);
+}
+
 static int file_read(struct store *store, const char *name, int64_t at, struct counter_stats *stats)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r;
 
-    if (r < 0)
-        return r;
-    int64_t clock = atomic_load(&site->file->state.clock);
-    if (at != 0 && at < clock - SITE_FUTURE) {
-        char asked[32], newest[32];
-        period_format(site->zone, at, asked, sizeof asked);
-        period_format(site->zone, clock, newest, sizeof newest);
-        return error_set(COUNTER_ETIME,
-                         "%s lies more than 60 s before the newest hit of site %s, %s: what windows showed in the past "
-                         "is not kept, a series has the days",
-                         asked, name, newest);
-    }
-    r = site_read(site, at ? at : site_now(), stats);
-    leave_if_gone(site);
+    do {
+        if ((r = get_site(file_of(store), name, false, &site)) < 0)
+            return r;
+        int64_t clock = atomic_load(&site->file->state.clock);
+        if (at != 0 && at < clock - SITE_FUTURE)
+            return refuse_past(site, at, clock);
+        r = site_read(site, at ? at : (int64_t)(site_now() / 1000), stats);
+        if (r == SITE_GONE)
+            leave(site);
+    } while (r == SITE_GONE);
     return r;
 }
 
 static int file_record(struct store *store, const char *name, const struct store_hit *hits, size_t n, size_t *done,
                        struct counter_stats *stats)
 {
-    struct site *site;
-    int r = get_site(file_of(store), name, true, &site);
+    struct site *site = NULL;
+    int r = 0;
 
-    for (*done = 0; r == 0 && *done < n; ++*done)
+    *done = 0;
+    while (*done < n) {
+        if (!site && (r = get_site(file_of(store), name, true, &site)) < 0)
+            return r;
         if ((r = site_record(site, &hits[*done])) < 0)
             return r;
-    if (r == 0 && stats && n > 0) {
-        int64_t clock = atomic_load(&site->file->state.clock), at = hits[n - 1].at;
-        r = site_read(site, at > clock ? at : clock, stats);
+        if (r == 0) {
+            ++*done;
+        } else {
+            leave(site);
+            site = NULL;
+        }
     }
-    if (r == 0)
-        leave_if_gone(site);
-    return r;
+    if (!stats || !site)
+        return 0;
+    int64_t clock = atomic_load(&site->file->state.clock), at = hits[n - 1].at;
+    r = site_read(site, at > clock ? at : clock, stats);
+    return r == SITE_GONE ? file_read(store, name, at, stats) : r;
 }
 
 static int file_series(struct store *store, const char *name, const char *from, const char *to, enum counter_step step,
@@ -259,7 +274,7 @@ static int file_remove(struct store *store, const char *name)
     if (r < 0 || (r = site_remove(site)) < 0)
         return r;
     atomic_store(&site->gone, true);
-    leave_if_gone(site);
+    leave(site);
     return 0;
 }
 
@@ -270,7 +285,7 @@ static int file_accept_clock(struct store *store, const char *name)
 
     if (r < 0 || (r = region_guard(&site->region, &site->file->state, sizeof site->file->state)) < 0)
         return r;
-    site_raise_time(&site->file->state.accepted, site_now());
+    site_raise_time(&site->file->state.accepted, (int64_t)(site_now() / 1000));
     return 0;
 }
 

@@ -32,7 +32,7 @@
 enum {
     HEADER = 44,
     TYPE = 6,
-    UNROLLED_YEARS = 410 /* a cycle, the years around its ends, and a margin for the estimate of the first */
+    UNROLLED_YEARS = 416 /* a cycle, a few years around its ends, and a margin for the estimate of the first */
 };
 
 #define FOLDER          "/usr/share/zoneinfo"
@@ -154,7 +154,7 @@ static void unroll(struct zone *zone, const struct tzrule *rule, int64_t since)
     if (last > zone->cycle)
         zone->count = last;
     else
-        zone->cycle = zone->count; /* no change at all: the loop found nothing */
+        zone->cycle = zone->count; /* no change ever again */
 }
 
 /* ---- TZif ------------------------------------------------------------------------------------------------------- */

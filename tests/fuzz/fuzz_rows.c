@@ -9,6 +9,8 @@
 
 #include "rows.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 #define MUST(holds)                                                                                                    \
     do {                                                                                                               \
         if (!(holds))                                                                                                  \

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AT = 1767200400 };               /* 2026-01-01 in +07:00 */
+enum { AT = 1767200400 }; /* 2026-01-01 in +07:00 */
 
 static void require(int condition)
 {
