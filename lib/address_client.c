@@ -107,7 +107,7 @@ static size_t unquote(struct slice value, char out[NODE_MAX])
 
 static bool is_for(struct slice pair)
 {
-    return pair.length > 4 && (pair.text[0] | 32) == 'f' && (pair.text[1] | 32) == 'o' && (pair.text[2] | 32) == 'r' &&
+    return pair.length >= 4 && (pair.text[0] | 32) == 'f' && (pair.text[1] | 32) == 'o' && (pair.text[2] | 32) == 'r' &&
            pair.text[3] == '=';
 }
 

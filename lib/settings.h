@@ -2,14 +2,22 @@
  * settings.h: the options in force, from the caller, the environment, counter.conf and the defaults, in this order.
  *
  * One table names every setting once: key, environment variable, kind, range, default. counter.conf is "key = value" a
- * line; '#' begins a comment at the line's start or after white space; values may be quoted with double quotes to keep '#' or outer spaces. Unknown keys are errors that name
- * file, line and key, except those that begin with "portal.", which belong to the programs and are kept as they are.
- * File at most 64 KiB, a value at most 4096 bytes, no NUL bytes.
+ * line; '#' begins a comment at the line's start or after white space; a value between double quotes keeps '#' and outer
+ * spaces, with \" and \\ for these two. An empty value asks for the default, whatever stands further down. Unknown and
+ * repeated keys are errors that name file, line and key; those that begin with "portal." belong to the programs and are
+ * kept as they are. No value holds control characters.
  */
 #ifndef LIBCOUNTER_SETTINGS_H
 #define LIBCOUNTER_SETTINGS_H
 
 #include <counter.h>
+
+enum {
+    SETTINGS_FILE_MAX = 65536,
+    SETTINGS_KEY      = 65,         /* with NUL, as the next */
+    SETTINGS_VALUE    = 4097,
+    SETTINGS_PORTAL   = 256         /* "portal." keys in one file */
+};
 
 struct settings {               /* strings are owned; "" where unset */
     char    *store, *site, *trusted_proxies, *exclude, *timezone;
@@ -25,13 +33,18 @@ struct settings {               /* strings are owned; "" where unset */
 int settings_read(struct settings *out, const struct counter_options *options);
 void settings_free(struct settings *settings);
 
-/* Every setting with its value in force and, in `why`, where it came from: "option", "COUNTER_STORE", "/etc/counter.conf:3", "default".
- * Then the "portal." keys of the file. */
+/* "config", the file that was read, then every setting with its value in force and, in `why`, where it came from:
+ * "option", "COUNTER_STORE", "/etc/counter.conf:3", "default". Then the "portal." keys of the file. */
 int settings_each(const struct counter_options *options, counter_fact_fn *each, void *arg);
 
-/* Parses the bytes of a counter.conf (name is for errors) and calls each key; the fuzz target's door. */
+/* Parses the bytes of a counter.conf (name is for errors) and calls each with every key and value, until one call
+ * returns non-zero, which is returned. */
 typedef int settings_line_fn(void *arg, unsigned line, const char *key, const char *value);
 int settings_parse(const char *name, const char *bytes, size_t length, settings_line_fn *each, void *arg);
+
+/* Finds the file (option: counter_options.config) and reads it. *path is its name, "" if none, to be freed; found_by is
+ * who named it: "option", "COUNTER_CONFIG", "default". *bytes, to be freed, is NULL if there is none. */
+int settings_file_read(const char *option, char **path, const char **found_by, char **bytes, size_t *length);
 
 /* Values for the fixed options of a new site when nothing asked for another. */
 #define SETTINGS_EXACT_VISITORS 32768u

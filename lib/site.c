@@ -307,7 +307,7 @@ static int flush_month(struct site *site, unsigned index, bool wait)
 
 static unsigned clock_month(const struct site *site)
 {
-    int64_t clock = atomic_load(&site->file->state.clock);
+    int64_t clock = site_moment(&site->file->state.clock);
     unsigned index = clock ? site_month_index(site_frame(site, clock)->date) : 0;
     return index < LAYOUT_MONTHS ? index : 0;
 }

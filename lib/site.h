@@ -88,10 +88,21 @@ struct sketch *site_day_sketch(const struct site_month *month, struct period_dat
 struct layout_figure *site_figure(const struct site *site, const struct period_span *span, enum period_kind kind,
                                   bool previous);
 
+/* Whole days around what 31 bits hold, in any time zone. */
+#define SITE_FIRST (RECENCY_EPOCH + INT64_C(86400))
+#define SITE_LAST  (RECENCY_EPOCH + (int64_t)RECENCY_LAST - 20 * INT64_C(86400))
+
+/* A moment kept in the file: 0, none, or one that can be. Files hold anything. */
+static inline int64_t site_moment(const _Atomic int64_t *word)
+{
+    int64_t t = atomic_load(word);
+    return t < SITE_FIRST ? 0 : t > SITE_LAST ? SITE_LAST : t;
+}
+
 /* The newest hit's time, or the day that was prepared for the next one. */
 static inline int64_t site_clock(const struct site *site)
 {
-    int64_t clock = atomic_load(&site->file->state.clock), rolled = atomic_load(&site->file->state.rolled);
+    int64_t clock = site_moment(&site->file->state.clock), rolled = site_moment(&site->file->state.rolled);
     return clock > rolled ? clock : rolled;
 }
 

@@ -117,7 +117,7 @@ static void check_time(struct report *report, const struct site *site)
     static const char *const weekday[] = {"",         "monday", "tuesday",  "wednesday",
                                           "thursday", "friday", "saturday", "sunday"};
     const struct layout_state *state = &site->file->state;
-    int64_t now = (int64_t)(site_now() / 1000), clock = atomic_load(&state->clock), since = atomic_load(&state->since);
+    int64_t now = (int64_t)(site_now() / 1000), clock = site_moment(&state->clock), since = site_moment(&state->since);
     struct period_frame frame;
 
     tell(report, COUNTER_FACT, "timezone", "fixed when the site was created", "%s", zone_name(site->zone));

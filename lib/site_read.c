@@ -227,7 +227,7 @@ static int window_sums(const struct reading *reading, enum period_kind kind, boo
 
 static int all_sums(const struct reading *reading, struct counter_count *out)
 {
-    int64_t since = atomic_load(&reading->site->file->state.since);
+    int64_t since = site_moment(&reading->site->file->state.since);
     uint64_t hits = 0, visits = 0;
     int r = 0;
 
@@ -347,8 +347,9 @@ int site_read(struct site *site, int64_t at, struct counter_stats *stats)
 
     if (r != 0)
         return r;
+    at = at < SITE_FIRST ? SITE_FIRST : at > SITE_LAST ? SITE_LAST : at;
     reading.frame = site_frame(site, at);
-    reading.clock = atomic_load(&site->file->state.clock);
+    reading.clock = site_moment(&site->file->state.clock);
     count(&reading, at, want & WANT_PREVIOUS);
     memset(stats->window, 0, sizeof stats->window);
     for (int i = 0; i < COUNTER_WINDOWS; i++)
@@ -372,7 +373,7 @@ int site_read(struct site *site, int64_t at, struct counter_stats *stats)
 
 int site_read_day(struct site *site, const struct period_frame *frame, struct counter_count *out)
 {
-    struct reading reading = {.site = site, .frame = frame, .clock = atomic_load(&site->file->state.clock)};
+    struct reading reading = {.site = site, .frame = frame, .clock = site_moment(&site->file->state.clock)};
     int64_t clock_day = site_frame(site, reading.clock)->of[PERIOD_DAY].start;
     struct layout_figure *figure;
     int r;

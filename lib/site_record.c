@@ -48,9 +48,9 @@ static int refuse_time(const struct site *site, int64_t t, const char *rule)
 static int admit(const struct site *site, int64_t t, int64_t now)
 {
     const struct layout_state *state = &site->file->state;
-    int64_t clock = atomic_load_explicit(&state->clock, memory_order_relaxed);
+    int64_t clock = site_moment(&state->clock);
 
-    if (t < RECENCY_EPOCH + 86400 || t > RECENCY_EPOCH + (int64_t)RECENCY_LAST - 20 * 86400)
+    if (t < SITE_FIRST || t > SITE_LAST)
         return refuse_time(site, t, "cannot be counted: only 2000-01-02 to 2067-12-30 can");
     if (t > now + SITE_FUTURE)
         return refuse_time(site, t, "lies more than 60 s in the future of this machine's clock");
@@ -291,7 +291,7 @@ static void add_unsure(struct site *site, struct layout_day *day, const struct p
 static void set_clock(struct layout_state *state, int64_t t)
 {
     site_raise_time(&state->clock, t);
-    int64_t since = atomic_load_explicit(&state->since, memory_order_relaxed);
+    int64_t since = site_moment(&state->since);
     while ((since == 0 || t < since) && !atomic_compare_exchange_weak(&state->since, &since, t))
         ;
 }
@@ -300,7 +300,7 @@ static void set_clock(struct layout_state *state, int64_t t)
 static int total_if_past(struct site *site, struct site_month *month, const struct period_frame *frame)
 {
     struct layout_total total;
-    if (atomic_load(&site->file->state.rolled) < frame->of[PERIOD_MONTH].end)
+    if (site_moment(&site->file->state.rolled) < frame->of[PERIOD_MONTH].end)
         return 0;
     atomic_store_explicit(&month->region.written, true, memory_order_relaxed);
     return site_total(site, site_month_index(frame->date), &total);
@@ -332,7 +332,7 @@ int site_record(struct site *site, const struct store_hit *hit)
         atomic_fetch_add(&day->excluded[(unsigned)hit->verdict % LAYOUT_VERDICTS], 1);
         return 0;
     }
-    if (frame->of[PERIOD_DAY].start > atomic_load(&state->rolled) && (r = site_roll(site, frame)) < 0)
+    if (frame->of[PERIOD_DAY].start > site_moment(&state->rolled) && (r = site_roll(site, frame)) < 0)
         return r;
     if (!hit->anonymous && (r = touch_visitor(site, month, frame, hit->id, hit->at, &touch)) < 0)
         return r;

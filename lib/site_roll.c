@@ -136,7 +136,7 @@ static int forget_due(struct site *site, const struct period_frame *frame)
 static int drop_old_months(struct site *site, const struct period_frame *frame)
 {
     int64_t oldest = frame->of[PERIOD_DAY].start - (int64_t)site->retention_days * 86400;
-    int64_t since = atomic_load(&site->file->state.since);
+    int64_t since = site_moment(&site->file->state.since);
     char file[SITE_FILE_NAME];
     struct layout_total total;
     struct period_frame edge;
@@ -164,7 +164,7 @@ static int drop_old_months(struct site *site, const struct period_frame *frame)
 int site_roll(struct site *site, const struct period_frame *frame)
 {
     struct layout_state *state = &site->file->state;
-    int64_t clock = atomic_load(&state->clock), start = frame->of[PERIOD_DAY].start;
+    int64_t clock = site_moment(&state->clock), start = frame->of[PERIOD_DAY].start;
     struct layout_total total;
     int r;
 

@@ -13,7 +13,7 @@ struct range {
 /* The dates asked for, or the oldest kept and the newest hit's. */
 static int range_of(const struct site *site, const char *from, const char *to, struct range *out)
 {
-    int64_t clock = atomic_load(&site->file->state.clock), since = atomic_load(&site->file->state.since);
+    int64_t clock = site_moment(&site->file->state.clock), since = site_moment(&site->file->state.since);
     int64_t oldest = clock - (int64_t)site->retention_days * 86400;
     struct period_frame frame;
     struct period_date date;

@@ -158,7 +158,7 @@ static int file_read(struct store *store, const char *name, int64_t at, struct c
     do {
         if ((r = get_site(file_of(store), name, false, &site)) < 0)
             return r;
-        int64_t clock = atomic_load(&site->file->state.clock);
+        int64_t clock = site_moment(&site->file->state.clock);
         if (at != 0 && at < clock - SITE_FUTURE)
             return refuse_past(site, at, clock);
         r = site_read(site, at ? at : (int64_t)(site_now() / 1000), stats);
@@ -189,7 +189,7 @@ static int file_record(struct store *store, const char *name, const struct store
     }
     if (!stats || !site)
         return 0;
-    int64_t clock = atomic_load(&site->file->state.clock), at = hits[n - 1].at;
+    int64_t clock = site_moment(&site->file->state.clock), at = hits[n - 1].at;
     r = site_read(site, at > clock ? at : clock, stats);
     return r == SITE_GONE ? file_read(store, name, at, stats) : r;
 }
@@ -226,8 +226,8 @@ static int file_site(struct store *store, const char *name, struct counter_site 
     out->exact_visitors = header->exact_visitors;
     out->forget_days = site->forget_days;
     out->retention_days = site->retention_days;
-    out->since = atomic_load(&site->file->state.since);
-    out->newest = atomic_load(&site->file->state.clock);
+    out->since = site_moment(&site->file->state.since);
+    out->newest = site_moment(&site->file->state.clock);
     site_baseline(site, &out->baseline);
     return 0;
 }

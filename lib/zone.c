@@ -122,39 +122,43 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Finds the two changes one cycle apart between which all later ones can be looked up, and drops what is behind. */
+static void close_cycle(struct zone *zone, int64_t since)
+{
+    size_t first = zone->count, last = zone->count;
+
+    while (first > 1 && zone->transition[first - 1].at > since)
+        first--;
+    while (last > first && zone->transition[last - 1].at != zone->transition[first].at + CYCLE)
+        last--;
+    if (last > first)
+        zone->count = last;
+    zone->cycle = last > first ? first : zone->count; /* none: no change ever again */
+}
+
 /* Unrolls the rule from its first moment on. Summers that touch become one; the last of them is left open, which is
  * right for a summer that never ends and cut off otherwise. */
 static void unroll(struct zone *zone, const struct tzrule *rule, int64_t since)
 {
     int64_t year = 1970 + since / YEAR - 4; /* well before `since`: what it began with holds there already */
-    struct tzrule_span summer = tzrule_span(rule, year), next;
-    size_t last;
+    struct tzrule_span summer, next;
 
     append(zone, since, rule->standard);
-    if (rule->daylight == rule->standard)
-        return;
-    for (int i = 1; i <= UNROLLED_YEARS; i++) {
-        next = tzrule_span(rule, year + i);
-        if (next.start > summer.end) {
-            append(zone, later(summer.start, since), rule->daylight);
-            append(zone, later(summer.end, since), rule->standard);
-            summer = next;
-        } else {
-            summer.end = later(summer.end, next.end);
+    if (rule->daylight != rule->standard) {
+        summer = tzrule_span(rule, year);
+        for (int i = 1; i <= UNROLLED_YEARS; i++) {
+            next = tzrule_span(rule, year + i);
+            if (next.start > summer.end) {
+                append(zone, later(summer.start, since), rule->daylight);
+                append(zone, later(summer.end, since), rule->standard);
+                summer = next;
+            } else {
+                summer.end = later(summer.end, next.end);
+            }
         }
+        append(zone, later(summer.start, since), rule->daylight);
     }
-    append(zone, later(summer.start, since), rule->daylight);
-
-    zone->cycle = zone->count;
-    while (zone->cycle > 1 && zone->transition[zone->cycle - 1].at > since)
-        zone->cycle--;
-    for (last = zone->count; last > zone->cycle; last--)
-        if (zone->transition[last - 1].at == zone->transition[zone->cycle].at + CYCLE)
-            break;
-    if (last > zone->cycle)
-        zone->count = last;
-    else
-        zone->cycle = zone->count; /* no change ever again */
+    close_cycle(zone, since);
 }
 
 /* ---- TZif ------------------------------------------------------------------------------------------------------- */
