@@ -60,6 +60,11 @@ FORTIFY   := $(if $(SANITIZE)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))
 INCLUDE  := -Iinclude
 $(BUILD)/obj/lib/% $(BUILD)/obj/tests/% $(BUILD)/obj/bench/%: private INCLUDE := -Iinclude -Ilib
 
+# Scans and merges are loops that gain from unrolling: the box counted afresh takes half the time.
+ifeq ($(SANITIZE),)
+$(BUILD)/obj/lib/recency.o $(BUILD)/obj/lib/sketch.o: private OPTIMISE := -O3 -g
+endif
+
 SODIUM   := $(shell $(PKG_CONFIG) --cflags libsodium 2>/dev/null)
 COMPILE   = $(CC) -std=c11 -D_GNU_SOURCE $(INCLUDE) $(SODIUM) $(OPTIMISE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) \
             -fstack-protector-strong $(FORTIFY) $(CHECKS) $(CPPFLAGS) $(CFLAGS)

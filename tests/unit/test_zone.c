@@ -404,6 +404,7 @@ static void footers_of_every_form_agree_with_the_c_library(void **state)
         "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0", /* half an hour */
         "AAA-23BBB-24,M2.5.0/167,M12.5.6/-167",
         "AAA+24:59:59BBB24,M1.1.1,M6.3.3",
+        "AAA3BBB,M2.1.0,M2.4.1", /* in February, whose first day does not move in leap years */
         "XXX0",
     };
 
