@@ -80,6 +80,7 @@ struct counter;                     /* an open store with any number of sites */
 
 enum counter_weekday { COUNTER_MONDAY = 1, COUNTER_SATURDAY = 6, COUNTER_SUNDAY = 7 };
 enum counter_signal_policy { COUNTER_SIGNAL_COUNT = 1, COUNTER_SIGNAL_HITS_ONLY, COUNTER_SIGNAL_SKIP };
+enum counter_rotation { COUNTER_ROTATION_NEVER = 1, COUNTER_ROTATION_MONTHLY, COUNTER_ROTATION_DAILY };
 
 /*
  * Every member left zero is taken from the environment (COUNTER_STORE, COUNTER_SITE, COUNTER_TIMEZONE ...: the name in
@@ -101,6 +102,8 @@ struct counter_options {
     uint32_t    exact_visitors;     /* per window, exact at least up to this many, 1 to 2097152; default 32768 */
     uint32_t    forget_days;        /* a visitor's last-seen time is erased after this, 1 to 400; default 35 */
     uint32_t    retention_days;     /* days kept one by one, 31 to 4000; default 400. Years and all time stay for ever */
+    enum counter_rotation key_rotation; /* a visitor is recognised within the month or day only, whose key is destroyed
+                                       an hour after its end; longer windows are then sums. Default: never */
 };
 
 /* Opens a store; sites appear with their first hit. options may be NULL. On failure *out is NULL. A few microseconds:
@@ -152,7 +155,9 @@ struct counter_count {              /* never grows */
 struct counter_stats {
     size_t   size;
     uint32_t want;                  /* in: a bit (1u << window) per window; others stay zero */
+    uint32_t summed;                /* a bit per window whose visitors are a sum of days or months (key_rotation) */
     uint32_t online_floor;          /* 1: more than the table holds are online; online is a lower bound */
+    uint32_t unused;                /* 0 */
     int64_t  at;                    /* the moment the numbers belong to */
     int64_t  online;
     int64_t  late;                  /* hits so far that came after a newer one of their visitor: visits may be off by
@@ -208,6 +213,7 @@ struct counter_site {
     char     timezone[65];
     enum counter_weekday week_start;
     uint32_t exact_visitors, forget_days, retention_days;
+    enum counter_rotation key_rotation;
     int64_t  since;                 /* the oldest hit, 0: none */
     int64_t  newest;                /* the newest hit: the site's clock */
     struct counter_count baseline;

@@ -65,8 +65,9 @@ static bool cut_last(struct slice *list, bool goes_on, struct slice *out)
     return true;
 }
 
-/* Cuts the first pair, before the first semicolon outside quotation marks, off an element. */
-static struct slice cut_pair(struct slice *element)
+/* Cuts the first pair, before the first semicolon outside quotation marks, off an element. False where a quotation mark
+ * is left open: such a text may hold commas that were meant to part entries. */
+static bool cut_pair(struct slice *element, struct slice *out)
 {
     bool quoted = false;
     size_t at = 0;
@@ -75,10 +76,10 @@ static struct slice cut_pair(struct slice *element)
         quoted ^= is_quote(element->text, at);
         at++;
     }
-    struct slice pair = trim((struct slice){element->text, at});
+    *out = trim((struct slice){element->text, at});
     size_t used = at < element->length ? at + 1 : at;
     *element = (struct slice){element->text + used, element->length - used};
-    return pair;
+    return !quoted;
 }
 
 /* Writes the value without quotation marks and backslashes. Returns its length; 0 where it is no value or too long. */
@@ -114,11 +115,12 @@ static bool is_for(struct slice pair)
 /* One element of Forwarded, "for=192.0.2.1;proto=https" (RFC 7239, section 4): the one pair whose name is for. */
 static int parse_element(struct address *out, struct slice element)
 {
-    struct slice node = {NULL, 0};
+    struct slice pair, node = {NULL, 0};
     char plain[NODE_MAX];
 
     while (element.length > 0) {
-        struct slice pair = cut_pair(&element);
+        if (!cut_pair(&element, &pair))
+            return -1;
         if (!is_for(pair))
             continue;
         if (node.text)

@@ -129,7 +129,7 @@ static uint64_t identify(const struct identity_key *key, const char *site, const
 
 static int translate(const struct counter *c, const struct counter_hit *hit, const char *site, struct store_hit *out)
 {
-    struct identity_key key;
+    struct identity_keys keys;
     struct timespec now;
     struct client client;
     int r = find_client(c, hit, &client);
@@ -144,9 +144,14 @@ static int translate(const struct counter *c, const struct counter_hit *hit, con
     judge(c, hit, &client, out);
     if (out->verdict != COUNTER_COUNTED)
         return 0;
-    if ((r = c->store->ops->key(c->store, 1, &key)) < 0)
+    if ((r = c->store->ops->keys(c->store, site, out->at, 1, &keys)) < 0)
         return r;
-    out->id = identify(&key, site, hit, &client);
+    out->nameless = !keys.known;
+    if (keys.known)
+        out->id = identify(&keys.current, site, hit, &client);
+    out->has_previous = keys.has_previous;
+    if (keys.has_previous)
+        out->previous_id = identify(&keys.previous, site, hit, &client);
     return 0;
 }
 
@@ -331,15 +336,24 @@ int counter_baseline(struct counter *c, const char *site, const struct counter_c
 
 int counter_erase(struct counter *c, const struct counter_hit *hit)
 {
-    struct identity_key key;
+    struct identity_keys keys;
     struct counter_hit own;
     struct client client;
-    int r;
+    int r, known = 0;
 
     if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = choose_site(c, &own.site)) < 0 ||
-        (r = find_client(c, &own, &client)) < 0 || (r = c->store->ops->key(c->store, 0, &key)) < 0)
+        (r = find_client(c, &own, &client)) < 0)
         return r;
-    return c->store->ops->erase(c->store, own.site, identify(&key, own.site, &own, &client));
+    int64_t at = own.at ? own.at : (int64_t)time(NULL);
+    if ((r = c->store->ops->keys(c->store, own.site, at, 0, &keys)) < 0)
+        return r;
+    if (keys.known)
+        known = c->store->ops->erase(c->store, own.site, identify(&keys.current, own.site, &own, &client));
+    if (keys.has_previous && known >= 0) {
+        r = c->store->ops->erase(c->store, own.site, identify(&keys.previous, own.site, &own, &client));
+        return r < 0 ? r : r | known;
+    }
+    return known;
 }
 
 int counter_remove(struct counter *c, const char *site)

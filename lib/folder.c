@@ -97,25 +97,25 @@ static int parse_key(const char *text, ssize_t length, struct identity_key *out)
     return 0;
 }
 
-static int read_key(int folder, struct identity_key *out)
+static int read_key(int folder, const char *name, struct identity_key *out)
 {
     char text[KEY_TEXT + 1];
     struct stat st;
-    int fd = openat(folder, "key", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
-        return errno == ENOENT ? COUNTER_ENOSITE : error_system(errno, "cannot open the store's key");
+        return errno == ENOENT ? COUNTER_ENOSITE : error_system(errno, "cannot open the key file %s", name);
     ssize_t n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, text, sizeof text) : -1;
     close(fd);
     if (parse_key(text, n, out) < 0)
-        return error_set(COUNTER_EFORMAT, "the store's file \"key\" is damaged: put its backup in place");
+        return error_set(COUNTER_EFORMAT, "the key file %s is damaged: put its backup in place", name);
     return 0;
 }
 
-int folder_key(int folder, _Bool create, struct identity_key *out)
+int folder_key(int folder, const char *name, _Bool create, struct identity_key *out)
 {
     char text[KEY_TEXT + 1];
-    int r = read_key(folder, out);
+    int r = read_key(folder, name, out);
 
     if (r != COUNTER_ENOSITE)
         return r;
@@ -128,7 +128,7 @@ int folder_key(int folder, _Bool create, struct identity_key *out)
         at += snprintf(text + at, sizeof text - (size_t)at, "%02x", out->byte[i]);
     text[at] = '\n';
     struct region_plan plan = {text, KEY_TEXT, KEY_TEXT, KEY_TEXT};
-    if ((r = region_create(folder, "key", &plan)) < 0)
+    if ((r = region_create(folder, name, &plan)) < 0)
         return r;
-    return read_key(folder, out);
+    return read_key(folder, name, out);
 }

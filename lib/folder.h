@@ -13,6 +13,7 @@
  * an error. Network file systems, which do not keep mappings coherent between machines, are refused unless allowed. */
 int folder_open(const char *path, _Bool create, _Bool network);
 
-int folder_key(int folder, _Bool create, struct identity_key *out);
+/* The key in that file, "key" for the store's own. Made if `create`; else COUNTER_ENOSITE where there is none. */
+int folder_key(int folder, const char *name, _Bool create, struct identity_key *out);
 
 #endif

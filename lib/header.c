@@ -37,6 +37,7 @@ int header_new(struct layout_header *header, const char *name, const struct site
     header->exact_visitors = plan->exact_visitors ? plan->exact_visitors : SETTINGS_EXACT_VISITORS;
     header->forget_days = plan->forget_days ? plan->forget_days : SETTINGS_FORGET_DAYS;
     header->retention_days = plan->retention_days ? plan->retention_days : SETTINGS_RETENTION_DAYS;
+    header->key_rotation = plan->key_rotation ? plan->key_rotation : COUNTER_ROTATION_NEVER;
     header->line_bits = plan->line_bits ? plan->line_bits : lines_for(header->exact_visitors);
     header->key_check = plan->key_check;
     header->created = (int64_t)(site_now() / 1000);
@@ -73,6 +74,7 @@ int header_check_site(const void *bytes, size_t length, const char *site, const 
         return r;
     if (header->line_bits < 1 || header->line_bits > RECENCY_LINE_BITS_MAX || !memchr(header->site, 0, 65) ||
         !memchr(header->timezone, 0, ZONE_NAME) || header->week_start < 1 || header->week_start > 7 ||
+        header->key_rotation < COUNTER_ROTATION_NEVER || header->key_rotation > COUNTER_ROTATION_DAILY ||
         header->forget_days < 1 || header->forget_days > 4000 || header->retention_days < 1 ||
         header->retention_days > 4000)
         return error_set(COUNTER_EFORMAT, "%s is damaged: its header holds impossible values", file);
@@ -94,6 +96,11 @@ void header_for_month(struct layout_header *header, unsigned month)
 static const char *weekday_name(uint32_t day)
 {
     return day == COUNTER_MONDAY ? "monday" : day == COUNTER_SATURDAY ? "saturday" : "sunday";
+}
+
+static const char *rotation_name(uint32_t rotation)
+{
+    return rotation == COUNTER_ROTATION_DAILY ? "daily" : rotation == COUNTER_ROTATION_MONTHLY ? "monthly" : "never";
 }
 
 static int conflict(const char *site, const char *option, uint32_t asked, uint32_t has)
@@ -134,6 +141,9 @@ int header_check_plan(const struct layout_header *header, const struct site_plan
     if (plan->week_start && plan->week_start != header->week_start)
         return error_set(COUNTER_ECONFLICT, "site %s was created with week_start %s, not %s", site,
                          weekday_name(header->week_start), weekday_name(plan->week_start));
+    if (plan->key_rotation && plan->key_rotation != header->key_rotation)
+        return error_set(COUNTER_ECONFLICT, "site %s was created with key_rotation %s, not %s", site,
+                         rotation_name(header->key_rotation), rotation_name(plan->key_rotation));
     if ((r = conflict(site, "exact_visitors", plan->exact_visitors, header->exact_visitors)) < 0 ||
         (r = conflict(site, "forget_days", plan->forget_days, header->forget_days)) < 0)
         return r;

@@ -19,6 +19,14 @@ enum { IDENTITY_KEY = 16, IDENTITY_BITS = 43, IDENTITY_STRING = 1024 };
 
 struct identity_key { unsigned char byte[IDENTITY_KEY]; };
 
+/* The keys for a hit. Where keys rotate, the hit's time decides, and for an hour the key before is good to continue
+ * visits with. */
+struct identity_keys {
+    struct identity_key current, previous;
+    _Bool known;                        /* false: destroyed already, the visitor cannot be named any more */
+    _Bool has_previous;
+};
+
 uint64_t identity_of_address(const struct identity_key *key, const char *site, const struct address *address,
                              const char *agent, size_t agent_length);
 uint64_t identity_of_visitor(const struct identity_key *key, const char *site, const char *visitor, size_t length);

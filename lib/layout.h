@@ -43,7 +43,7 @@ struct layout_header {
     uint32_t month;                     /* months since 2000-01 of a month's file */
     uint32_t week_start;
     uint32_t exact_visitors, forget_days, retention_days;
-    uint32_t unused;
+    uint32_t key_rotation;              /* enum counter_rotation */
     uint64_t incarnation;               /* random: a month belongs to the site file with the same */
     uint64_t key_check;                 /* identity_check of the store's key */
     int64_t  created;

@@ -174,6 +174,13 @@ static inline four from(uint32_t time)
     return (four){limit, limit, limit, limit};
 }
 
+/* Cells without a visitor count where they were seen, but nobody is online there. */
+static inline four has_mark(four low)
+{
+    int32_t mask = (int32_t)MARK_MASK;
+    return (low & (four){mask, mask, mask, mask}) != (four){0, 0, 0, 0};
+}
+
 static uint32_t sum(four count)
 {
     return (uint32_t)(count[0] + count[1] + count[2] + count[3]);
@@ -189,9 +196,11 @@ void recency_scan_current(const struct recency *table, const struct recency_boun
     for (size_t i = 0; i < lines; i++) {
         four high[2], low[2];
         load_line(table->cell + i * RECENCY_LINE, high, low);
-        for (unsigned half = 0; half < 2; half++)
-            for (unsigned w = 0; w < 6; w++)
-                count[w] -= high[half] > limit[w]; /* a true lane is -1 */
+        for (unsigned half = 0; half < 2; half++) {
+            count[0] -= (high[half] > limit[0]) & has_mark(low[half]); /* a true lane is -1 */
+            for (unsigned w = 1; w < 6; w++)
+                count[w] -= high[half] > limit[w];
+        }
     }
     memset(out, 0, sizeof *out);
     out->online = sum(count[0]);
@@ -234,7 +243,7 @@ void recency_scan(const struct recency *table, const struct recency_bounds *boun
         four high[2], low[2];
         load_line(table->cell + i * RECENCY_LINE, high, low);
         for (unsigned half = 0; half < 2; half++) {
-            online -= (high[half] > online_from) & (high[half] <= online_end);
+            online -= (high[half] > online_from) & (high[half] <= online_end) & has_mark(low[half]);
             all -= high[half] > used;
             count_four(&limits, high[half], low[half], current, previous);
         }

@@ -84,7 +84,7 @@ static inline unsigned recency_bits(uint64_t cell)
 /* The key of a cell at that index, as identity_short gave it. Only for cells with a tag. */
 uint64_t recency_key(const struct recency *table, size_t index, uint64_t cell);
 
-/* Clears tag and alt of the visitor's cell: it stays counted where it was and is unknown from now on. */
+/* Clears tag and alt of the visitor's cell: it stays counted where it was seen, is unknown and no longer online. */
 bool recency_erase(const struct recency *table, uint64_t key);
 
 /* The newest time among cells with a tag that are older than `before`; 0: none. */
@@ -96,7 +96,7 @@ void recency_forget(const struct recency *table, uint32_t before);
 /* Times in s since 2000. A visitor is in the current period if last seen in [start, end), or later with the bit set;
  * in the previous one if last seen in [previous, start), or in the current one with the bit set. */
 struct recency_bounds {
-    uint32_t online, online_end;        /* [online, online_end] is online */
+    uint32_t online, online_end;        /* [online, online_end] is online, if the cell has a tag */
     uint32_t previous[4], start[4], end[4];     /* day, week, month, year; years have no bit */
 };
 struct recency_counts {

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#define MADV_POPULATE_READ  22 /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
 #endif
 
 enum { PAGE = 4096 };
@@ -227,6 +228,16 @@ int region_guard_slow(struct region *region, size_t page, size_t pages)
     for (size_t i = page; i < page + pages; i++)
         atomic_store_explicit(&region->guarded[i], now, memory_order_relaxed);
     return 0;
+}
+
+bool region_loads(const struct region *region, const volatile void *at, size_t length)
+{
+    size_t system = (size_t)sysconf(_SC_PAGESIZE);
+    size_t offset = (size_t)((const volatile unsigned char *)at - region->base);
+    size_t start = offset / system * system;
+
+    return !region->file || madvise(region->base + start, offset + length - start, MADV_POPULATE_READ) == 0 ||
+           errno != EFAULT;
 }
 
 int region_fill_holes(struct region *region, int folder, const char *name, size_t length)

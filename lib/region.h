@@ -78,6 +78,9 @@ static inline int region_guard(struct region *region, const volatile void *at, s
     return 0;
 }
 
+/* Can it be loaded from? A hole of a full tmpfs cannot, loads allocate there too. Costs a system call. */
+bool region_loads(const struct region *region, const volatile void *at, size_t length);
+
 /* Allocates the holes of [0, length), where copying left some. */
 int region_fill_holes(struct region *region, int folder, const char *name, size_t length);
 

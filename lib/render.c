@@ -342,14 +342,8 @@ static const struct language *find_language(const char *name)
     return strcmp(name, english.name) == 0 ? &english : NULL;
 }
 
-static int check_call(const struct counter_stats *stats, const struct language *language, const char *name,
-                      const char *buffer, size_t size)
+static int check_call(const struct counter_stats *stats, const char *buffer, size_t size)
 {
-    char quoted[ERROR_QUOTED];
-
-    if (!language)
-        return error_set(COUNTER_EINVAL, "language \"%s\": not vi or en",
-                         error_quote(quoted, name, strnlen(name, sizeof quoted)));
     if (!buffer && size > 0)
         return error_set(COUNTER_EINVAL, "counter_render: no buffer, but its size is %zu", size);
     if (stats && stats->size < sizeof *stats)
@@ -364,9 +358,13 @@ int counter_render(const struct counter_stats *stats, enum counter_format format
     struct rows parsed;
     struct box box = {stats, find_language(language), &parsed};
     struct sink sink = {buffer, size, 0};
+    char quoted[ERROR_QUOTED];
     int result;
 
-    if ((result = check_call(stats, box.language, language, buffer, size)) < 0)
+    if (!box.language)
+        return error_set(COUNTER_EINVAL, "language \"%s\": not vi or en",
+                         error_quote(quoted, language, strnlen(language, sizeof quoted)));
+    if ((result = check_call(stats, buffer, size)) < 0)
         return result;
     if ((result = rows_parse(&parsed, rows)) < 0)
         return result;

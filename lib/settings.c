@@ -22,6 +22,9 @@ static const char *const signal_words[] = {
 static const char *const weekday_words[] = {
     [COUNTER_MONDAY] = "monday", [COUNTER_SATURDAY] = "saturday", [COUNTER_SUNDAY] = "sunday"};
 
+static const char *const rotation_words[] = {
+    [COUNTER_ROTATION_NEVER] = "never", [COUNTER_ROTATION_MONTHLY] = "monthly", [COUNTER_ROTATION_DAILY] = "daily"};
+
 struct rule {
     const char *key, *variable;
     enum { TEXT, NUMBER, WORD } kind;
@@ -49,6 +52,8 @@ static const struct rule rules[] = {
     {"exact_visitors",  "COUNTER_EXACT_VISITORS",  NUMBER, true,  1, 2097152, NULL, "32768", PLACES(exact_visitors)},
     {"forget_days",     "COUNTER_FORGET_DAYS",     NUMBER, true,  1, 400, NULL, "35", PLACES(forget_days)},
     {"retention_days",  "COUNTER_RETENTION_DAYS",  NUMBER, true,  31, 4000, NULL, "400", PLACES(retention_days)},
+    {"key_rotation",    "COUNTER_KEY_ROTATION",    WORD,   true,  COUNTER_ROTATION_NEVER, COUNTER_ROTATION_DAILY,
+     rotation_words, "never", PLACES(key_rotation)},
 };
 /* clang-format on */
 

@@ -25,6 +25,7 @@ struct settings {               /* strings are owned; "" where unset */
     enum counter_signal_policy privacy_signal;
     enum counter_weekday week_start;            /* 0: not asked for: a new site gets Monday, an old one keeps its own */
     uint32_t exact_visitors, forget_days, retention_days;       /* 0: likewise, with 32768, 35, 400 */
+    enum counter_rotation key_rotation;         /* 0: likewise, with never */
     char    *config;            /* the file that was read, "" if none */
 };
 

@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "header.h"
+#include "site_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,6 +85,7 @@ int site_open(struct site **out, int folder, const char *name, const struct site
     site->week_start = (enum counter_weekday)site->file->header.week_start;
     site->forget_days = site->file->header.forget_days;
     site->retention_days = site->file->header.retention_days;
+    site->key_rotation = (enum counter_rotation)site->file->header.key_rotation;
     site->incarnation = site->file->header.incarnation;
     if (folder >= 0 &&
         (r = region_fill_holes(&site->region, folder, file, layout_table_end(site->file->header.line_bits))) < 0)
@@ -113,6 +115,7 @@ void site_close(struct site *site)
         }
     }
     region_close(&site->region);
+    site_keys_close(site);
     zone_close(site->zone);
     free(site);
 }
@@ -153,7 +156,7 @@ int site_remove(struct site *site)
         if (month_is_ours(site, file) && unlinkat(site->folder, file, 0) < 0 && errno != ENOENT)
             return error_system(errno, "cannot remove %s", file);
     }
-    return 0;
+    return site_keys_remove(site, NULL);
 }
 
 /* ---- Months and days ---------------------------------------------------------------------------------------------- */

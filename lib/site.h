@@ -32,6 +32,7 @@ struct site {
     struct zone *zone;
     enum counter_weekday week_start;    /* copies of the header's: it may go while a thread is still inside */
     uint32_t forget_days, retention_days;
+    enum counter_rotation key_rotation;
     uint64_t incarnation;
     struct region region;
     struct layout_site *file;
@@ -40,6 +41,8 @@ struct site {
     _Atomic uint64_t tended;            /* ms: when this process last looked after the files */
     _Atomic(bool) gone;                 /* the file was replaced or removed: open the site anew */
     _Atomic(bool) detached;
+    _Atomic(struct site_key *) keys;    /* of periods, newest first: see site_keys.h */
+    _Atomic int64_t keys_destroyed;     /* those that ended by then are gone */
     _Atomic(struct site_month *) month[LAYOUT_MONTHS];
 };
 
@@ -48,6 +51,7 @@ struct site_plan {
     const char *timezone;               /* "" : the machine's */
     enum counter_weekday week_start;    /* 0: Monday */
     uint32_t exact_visitors, forget_days, retention_days;       /* 0: the defaults */
+    enum counter_rotation key_rotation; /* 0: never */
     unsigned line_bits;                 /* 0: from exact_visitors; tests make small tables */
     uint64_t key_check;
 };

@@ -181,6 +181,10 @@ static void check_table(struct report *report, const struct site *site)
         tell_time(report, site, "forgotten_until", "windows that began later are exact", site_utc(forgotten));
     tell(report, COUNTER_FACT, "forget_days", "a visitor not seen for so long is forgotten", "%" PRIu32,
          site->forget_days);
+    static const char *const rotation[] = {"", "never", "monthly", "daily"};
+    tell(report, COUNTER_FACT, "key_rotation",
+         site->key_rotation > COUNTER_ROTATION_NEVER ? "longer windows are sums; old keys are destroyed" : "", "%s",
+         rotation[site->key_rotation]);
     tell(report, COUNTER_FACT, "retention_days", "days kept one by one", "%" PRIu32, site->retention_days);
 }
 

@@ -113,8 +113,10 @@ int figure_estimate_of(struct site *site, const struct period_frame *frame, enum
     *estimate = 0;
     if (kind == PERIOD_YEAR) {
         int year = first.year - LAYOUT_FIRST_YEAR;
-        if (year >= 0 && year < LAYOUT_YEARS)
-            *estimate = sketch_estimate(&site->year_sketch[year]);
+        if (year >= 0 && year < LAYOUT_YEARS) /* one that was never fed may be a hole */
+            *estimate = region_loads(&site->region, &site->year_sketch[year], SKETCH_REGISTERS)
+                            ? sketch_estimate(&site->year_sketch[year])
+                            : 0;
         return 0;
     }
     memset(&sum, 0, sizeof sum);

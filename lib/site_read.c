@@ -322,6 +322,19 @@ static void remember(const struct reading *reading, int window, int64_t visitors
         site_raise(&figure->shown, (uint64_t)visitors);
 }
 
+/* With key_rotation a visitor has a new id in each day or month: what spans two of them is a sum. */
+static bool is_sum(const struct reading *reading, int window)
+{
+    const struct site *site = reading->site;
+    int64_t start = window_start(reading->frame, window), end = window_end(reading->frame, window);
+    struct period_frame first;
+
+    if (site->key_rotation <= COUNTER_ROTATION_NEVER || window == COUNTER_ALL_TIME)
+        return site->key_rotation > COUNTER_ROTATION_NEVER;
+    period_frame(&first, site->zone, site->week_start, start);
+    return first.of[site->key_rotation == COUNTER_ROTATION_DAILY ? PERIOD_DAY : PERIOD_MONTH].end < end;
+}
+
 static int fill_window(const struct reading *reading, int window, struct counter_count *out)
 {
     int r;
@@ -366,6 +379,10 @@ int site_read(struct site *site, int64_t at, struct counter_stats *stats)
         add_baseline(&reading, &stats->window[COUNTER_ALL_TIME]);
     stats->at = at;
     stats->online = reading.counts.online;
+    stats->summed = 0;
+    for (int i = 0; i < COUNTER_WINDOWS; i++)
+        if ((want & 1u << i) && is_sum(&reading, i))
+            stats->summed |= 1u << i;
     stats->online_floor = reading.forgotten >= site_time(at - SITE_ONLINE + 1);
     stats->late = saturated(atomic_load(&site->file->state.late));
     return 0;

@@ -25,7 +25,9 @@ struct touch {
     unsigned unsure;          /* of those, the ones in which it may have been all the same */
     bool write;               /* the cell changes */
     bool stranger;            /* the table does not know the visitor */
+    bool rejoins;             /* but it does under the key before the last rotation */
     bool late, visit, online; /* older than last seen; opens a visit; was not online before */
+    int64_t seen;             /* of one that is not late: last seen before it, 0: never */
 };
 
 enum { ALL_KINDS = (1 << PERIOD_KINDS) - 1 };
@@ -97,6 +99,7 @@ static void decide_next(struct touch *touch, const struct period_frame *frame, i
     touch->time = site_time(t);
     touch->visit = t - seen > SITE_VISIT_GAP;
     touch->online = t - seen >= SITE_ONLINE;
+    touch->seen = seen;
     for (int kind = 0; kind < PERIOD_KINDS; kind++) {
         if (seen >= frame->of[kind].start) {
             touch->bits |= bits & bit_of(kind);
@@ -144,6 +147,20 @@ static void decide_stranger(struct touch *touch, uint64_t victim, int64_t t)
     }
 }
 
+/* Just after a rotation a stranger may be known under the key before: then its visit goes on, and its old entry will be
+ * made nameless, so that it is online once. It stays counted in the periods it was seen in. */
+static void decide_rejoin(const struct site *site, uint64_t previous_id, int64_t t, struct touch *touch,
+                          struct recency_slot *old)
+{
+    recency_locate(&site->table, identity_short(previous_id), old);
+    recency_find(old);
+    if (!old->found)
+        return;
+    touch->rejoins = true;
+    touch->seen = site_utc(recency_time(old->old));
+    touch->visit = t - touch->seen > SITE_VISIT_GAP || touch->seen - t > SITE_VISIT_GAP;
+}
+
 static void decide(const struct site *site, const struct recency_slot *slot, const struct period_frame *frame,
                    int64_t t, struct touch *touch)
 {
@@ -188,8 +205,9 @@ static int prepare_feed(struct site *site, struct site_month *month, const struc
         feed->year = &site->year_sketch[year];
     if (touch->stranger)
         feed->all = &site->file->all_sketch;
+    /* All of the year's, as it begins with a hole: a year that was fed can then be read. */
     if ((r = guard_register(&month->region, feed->day, feed->hash)) < 0 ||
-        (r = guard_register(&site->region, feed->year, feed->hash)) < 0)
+        (feed->year && (r = region_guard(&site->region, feed->year, sizeof *feed->year)) < 0))
         return r;
     return guard_register(&site->region, feed->all, feed->hash);
 }
@@ -225,6 +243,15 @@ static void keep_or_drop(_Atomic uint64_t *kept, uint64_t before, bool same_wind
         ;
 }
 
+/* Who is online depends on the moment that was asked about, which need not be the hit's. */
+static void update_online(_Atomic uint64_t *kept, uint64_t before, const struct touch *touch, int64_t t)
+{
+    int64_t from = site_utc(before >> 32) - SITE_ONLINE + 1, to = site_utc(before >> 32) + SITE_FUTURE;
+    bool was = touch->seen >= from && touch->seen <= to, is = t >= from && t <= to;
+    if (touch->online || was != is)
+        keep_or_drop(kept, before, !was && is);
+}
+
 static void update_kept(struct layout_state *state, const uint64_t before[KEPT], const struct period_frame *frame,
                         const struct touch *touch, int64_t t)
 {
@@ -232,24 +259,32 @@ static void update_kept(struct layout_state *state, const uint64_t before[KEPT],
         if (!(touch->fresh & 1u << kind))
             continue;
         int64_t at = site_utc(before[KEPT_DAY + kind] >> 32);
-        bool same = at >= frame->of[kind].start && at < frame->of[kind].end;
+        bool same = !(touch->unsure & 1u << kind) && at >= frame->of[kind].start && at < frame->of[kind].end;
         keep_or_drop(&state->kept[KEPT_DAY + kind], before[KEPT_DAY + kind], same);
     }
     if (touch->stranger)
-        keep_or_drop(&state->kept[KEPT_ALL], before[KEPT_ALL], true);
-    if (touch->online) {
-        int64_t at = site_utc(before[KEPT_ONLINE] >> 32);
-        keep_or_drop(&state->kept[KEPT_ONLINE], before[KEPT_ONLINE], t > at - SITE_ONLINE && t <= at + SITE_FUTURE);
-    }
+        keep_or_drop(&state->kept[KEPT_ALL], before[KEPT_ALL], touch->write);
+    if (touch->write && !touch->late)
+        update_online(&state->kept[KEPT_ONLINE], before[KEPT_ONLINE], touch, t);
 }
 
 /* ---- 2 to 6 ------------------------------------------------------------------------------------------------------- */
 
-static int touch_visitor(struct site *site, struct site_month *month, const struct period_frame *frame, uint64_t id,
-                         int64_t t, struct touch *touch)
+/* The new entry is there: the old one leaves. A scan between the two may have seen both online. */
+static void leave_old_entry(struct site *site, uint64_t previous_id)
+{
+    recency_erase(&site->table, identity_short(previous_id));
+    _Atomic uint64_t *online = &site->file->state.kept[KEPT_ONLINE];
+    keep_or_drop(online, atomic_load(online), false);
+}
+
+static int touch_visitor(struct site *site, struct site_month *month, const struct period_frame *frame,
+                         const struct store_hit *hit, struct touch *touch)
 {
     struct layout_state *state = &site->file->state;
-    struct recency_slot slot;
+    struct recency_slot slot, old;
+    uint64_t id = hit->id;
+    int64_t t = hit->at;
     struct feed feed;
     uint64_t kept[KEPT] = {0};
     int r;
@@ -258,11 +293,15 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
     do {
         recency_find(&slot);
         decide(site, &slot, frame, t, touch);
+        if (touch->stranger && touch->write && hit->has_previous)
+            decide_rejoin(site, hit->previous_id, t, touch, &old);
+        if (touch->rejoins && (r = region_guard(&site->region, old.cell, 8)) < 0)
+            return r;
         if (touch->write && (r = region_guard(&site->region, slot.cell, 8)) < 0)
             return r;
         if ((r = prepare_feed(site, month, frame, touch, id, &feed)) < 0)
             return r;
-        if (touch->fresh || touch->online)
+        if (touch->fresh || touch->write)
             for (int i = 0; i < KEPT; i++)
                 kept[i] = atomic_load(&state->kept[i]);
         feed_sketches(&feed);
@@ -270,8 +309,10 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
             (r = site_forget(site, recency_time(slot.old))) < 0)
             return r;
     } while (touch->write && !recency_swap(&slot, touch->time, touch->bits));
-    if (touch->fresh || touch->online)
+    if (touch->fresh || touch->write)
         update_kept(state, kept, frame, touch, t);
+    if (touch->rejoins)
+        leave_old_entry(site, hit->previous_id);
     return 0;
 }
 
@@ -334,7 +375,9 @@ int site_record(struct site *site, const struct store_hit *hit)
     }
     if (frame->of[PERIOD_DAY].start > site_moment(&state->rolled) && (r = site_roll(site, frame)) < 0)
         return r;
-    if (!hit->anonymous && (r = touch_visitor(site, month, frame, hit->id, hit->at, &touch)) < 0)
+    if (hit->nameless)
+        touch = (struct touch){.unsure = ALL_KINDS, .late = true};
+    else if (!hit->anonymous && (r = touch_visitor(site, month, frame, hit, &touch)) < 0)
         return r;
 
     if (touch.unsure)

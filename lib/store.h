@@ -20,6 +20,9 @@
 struct store_hit {
     int64_t at;                         /* s since 1970, never 0 */
     uint64_t id;                        /* identity_of_* */
+    uint64_t previous_id;               /* under the key before, for an hour after a rotation */
+    _Bool has_previous;
+    _Bool nameless;                     /* the key of its time was destroyed: a hit of an unknown visitor */
     enum counter_verdict verdict;       /* other than COUNTER_COUNTED: only totalled */
     _Bool anonymous;                    /* COUNTER_PRIVACY_SIGNAL: a hit without a visitor */
 };
@@ -29,8 +32,8 @@ struct store {
 };
 
 struct store_ops {
-    /* The identity key. One is made if `create` is set and the store has none; else COUNTER_ENOSITE. */
-    int (*key)(struct store *store, _Bool create, struct identity_key *out);
+    /* The identity keys for a hit of that time. They are made if `create` is set; else COUNTER_ENOSITE. */
+    int (*keys)(struct store *store, const char *site, int64_t at, _Bool create, struct identity_keys *out);
     /* Counts n hits of one site, in order. *done says how many were dealt with when it fails. Where stats is given it
      * is filled as by read, at the last hit's time. */
     int (*record)(struct store *store, const char *site, const struct store_hit *hits, size_t n, size_t *done,

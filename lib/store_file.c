@@ -9,6 +9,7 @@
 #include "folder.h"
 #include "site.h"
 #include "site_check.h"
+#include "site_keys.h"
 #include "site_series.h"
 
 #include <dirent.h>
@@ -54,9 +55,8 @@ static int open_folder(struct store_file *file, bool create, int *out)
     return 0;
 }
 
-static int file_key(struct store *store, _Bool create, struct identity_key *out)
+static int master_key(struct store_file *file, bool create, struct identity_key *out)
 {
-    struct store_file *file = file_of(store);
     int folder, none = 0;
 
     if (atomic_load_explicit(&file->key_state, memory_order_acquire) == 2) {
@@ -64,7 +64,7 @@ static int file_key(struct store *store, _Bool create, struct identity_key *out)
         return 0;
     }
     int r = open_folder(file, create, &folder);
-    if (r < 0 || (r = folder_key(folder, create, out)) < 0)
+    if (r < 0 || (r = folder_key(folder, "key", create, out)) < 0)
         return r;
     if (atomic_compare_exchange_strong(&file->key_state, &none, 1)) {
         file->key = *out;
@@ -95,14 +95,15 @@ static int open_site(struct store_file *file, const char *name, bool create, str
                              .week_start = settings->week_start,
                              .exact_visitors = settings->exact_visitors,
                              .forget_days = settings->forget_days,
-                             .retention_days = settings->retention_days};
+                             .retention_days = settings->retention_days,
+                             .key_rotation = settings->key_rotation};
     struct identity_key key;
     int folder;
     int r = open_folder(file, create, &folder);
 
     if (r < 0)
         return r;
-    r = file_key(&file->store, create, &key);
+    r = master_key(file, create, &key);
     if (r < 0 && r != COUNTER_ENOSITE)
         return r;
     plan.key_check = r == 0 ? identity_check(&key) : 0;
@@ -138,6 +139,19 @@ static void leave(struct site *site)
 }
 
 /* ---- The contract --------------------------------------------------------------------------------------------------- */
+
+static int file_keys(struct store *store, const char *name, int64_t at, _Bool create, struct identity_keys *out)
+{
+    struct site *site;
+    int r = get_site(file_of(store), name, create, &site);
+
+    if (r < 0)
+        return r;
+    if (site->key_rotation > COUNTER_ROTATION_NEVER)
+        return site_keys(site, at, create, out);
+    *out = (struct identity_keys){.known = true};
+    return master_key(file_of(store), create, &out->current);
+}
 
 static int refuse_past(const struct site *site, int64_t at, int64_t clock)
 {
@@ -226,6 +240,7 @@ static int file_site(struct store *store, const char *name, struct counter_site 
     out->exact_visitors = header->exact_visitors;
     out->forget_days = site->forget_days;
     out->retention_days = site->retention_days;
+    out->key_rotation = site->key_rotation;
     out->since = site_moment(&site->file->state.since);
     out->newest = site_moment(&site->file->state.clock);
     site_baseline(site, &out->baseline);
@@ -407,7 +422,7 @@ static int file_sites(struct store *store, counter_row_fn *each, void *arg)
 }
 
 static const struct store_ops file_ops = {
-    .key = file_key,
+    .keys = file_keys,
     .record = file_record,
     .read = file_read,
     .series = file_series,

@@ -162,7 +162,7 @@ static int64_t year_start(int64_t year)
     return 365 * before + floor_divide(before, 4) - floor_divide(before, 100) + floor_divide(before, 400) - 719162;
 }
 
-/* Days from 1 January to the rule's weekday: the first such day of the month, `week` - 1 weeks on, but inside the month. */
+/* Days from 1 January to the rule's weekday: the first such day of the month, and `week` - 1 weeks on inside of it. */
 static int weekday_of_year(const struct tzrule_day *rule, int64_t year, int64_t january)
 {
     static const int month_start[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};

@@ -2,8 +2,8 @@
  * zone.h: local time of one time zone, without touching the process's TZ.
  *
  * Reads TZif files (RFC 8536, versions 1 to 4) of the system's tzdata and the POSIX TZ string in their footer, which
- * rules the time after the last transition. Fixed offsets ("+07:00", "-03:30", "UTC", "Z") need no file. An unknown name is an error,
- * never silently UTC. A zone is immutable after zone_open: any number of threads may read it.
+ * rules the time after the last transition. Fixed offsets ("+07:00", "-03:30", "UTC", "Z") need no file. An unknown
+ * name is an error, never silently UTC. A zone is immutable after zone_open: any number of threads may read it.
  */
 #ifndef LIBCOUNTER_ZONE_H
 #define LIBCOUNTER_ZONE_H

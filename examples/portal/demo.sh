@@ -23,8 +23,7 @@ store=${STORE:-${XDG_STATE_HOME:-$HOME/.local/state}/counter-demo}
 [[ $store == *:* ]] || store=file:$store
 
 [[ -x $DEMO_PROGRAM ]] || fail "there is no $DEMO_PROGRAM: run make first"
-[[ $DEMO_PORT =~ ^[0-9]{1,5}$ ]] && ((10#$DEMO_PORT >= 1 && 10#$DEMO_PORT <= 65535)) ||
-    fail "PORT=$DEMO_PORT: not a number from 1 to 65535"
+[[ $DEMO_PORT =~ ^[1-9][0-9]{0,4}$ && $DEMO_PORT -le 65535 ]] || fail "PORT=$DEMO_PORT: not a number from 1 to 65535"
 command -v lighttpd >/dev/null || fail "needs the web server lighttpd: apt-get install lighttpd"
 [[ $store != file:* ]] || (umask 077 && mkdir -p -- "${store#file:}") || fail "STORE=$store: cannot make the folder"
 
@@ -34,6 +33,7 @@ COUNTER_CONFIG=$DEMO_SOURCE/counter.conf COUNTER_STORE=$store
 export DEMO_SOURCE DEMO_PROGRAM DEMO_PORT DEMO_RUN COUNTER_CONFIG COUNTER_STORE
 
 server=''
+# shellcheck disable=SC2317  # called by the traps
 stop() {
     trap - INT TERM HUP EXIT
     if [[ -n $server ]]; then

@@ -66,7 +66,7 @@ static void put_plain(struct buffer *out, const char *language, const struct buf
 
 static void put_filled(struct buffer *out, const struct buffer *text, const struct buffer *box, const char *path)
 {
-    const char *found = memmem(text->bytes, text->length, place, sizeof place - 1);
+    const char *found = text->length > 0 ? memmem(text->bytes, text->length, place, sizeof place - 1) : NULL;
     size_t before = found ? (size_t)(found - text->bytes) : text->length;
 
     buffer_put(out, text->bytes, before);

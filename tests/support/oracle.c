@@ -228,10 +228,10 @@ void oracle_day(const struct oracle *oracle, int32_t day, struct counter_count *
     }
 }
 
-int64_t oracle_hour_hits(const struct oracle *oracle, int32_t day, int32_t hour)
+void oracle_hours(const struct oracle *oracle, int32_t day, int64_t hits[24])
 {
-    int64_t hits = 0;
+    memset(hits, 0, 24 * sizeof *hits);
     for (const struct oracle_hit *hit = oracle->hit; hit < oracle->hit + oracle->hits; hit++)
-        hits += hit->date.day == day && hit->date.hour == hour;
-    return hits;
+        if (hit->date.day == day)
+            hits[hit->date.hour]++;
 }

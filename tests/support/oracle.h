@@ -62,7 +62,7 @@ void oracle_count(const struct oracle *oracle, size_t delivered, int64_t at, str
 
 /* The same for one date, all hits delivered. */
 void oracle_day(const struct oracle *oracle, int32_t day, struct counter_count *out);
-int64_t oracle_hour_hits(const struct oracle *oracle, int32_t day, int32_t hour);
+void oracle_hours(const struct oracle *oracle, int32_t day, int64_t hits[24]);
 
 struct oracle_date oracle_date(const struct oracle *oracle, int64_t at);
 

@@ -438,6 +438,8 @@ static const struct {
     {"10.0.0.1", "for=2.2.2.2\"", ADDRESS_MALFORMED, "10.0.0.1"},
     {"10.0.0.1", "for=\"2.2.2.2", ADDRESS_MALFORMED, "10.0.0.1"},
     {"10.0.0.1", "for=\"2.2.2.2\\\"", ADDRESS_MALFORMED, "10.0.0.1"},
+    {"10.0.0.1", "for=2.2.2.2;by=\"a", ADDRESS_MALFORMED, "10.0.0.1"},
+    {"10.0.0.1", "for=2.2.2.2;by,=\"a\"\"", ADDRESS_MALFORMED, "10.0.0.1"},
     {"10.0.0.1", "for=\"2.2.2.2\"x", ADDRESS_MALFORMED, "10.0.0.1"},
     /* a quotation mark that the client left open takes nothing from what the proxies said behind it */
     {"10.0.0.1", "for=\"1.1.1.1, for=2.2.2.2", ADDRESS_FORWARDED, "2.2.2.2"},
@@ -512,7 +514,7 @@ static void only_whole_entries_of_the_last_4096_bytes_are_read(void **state)
     struct address peer = address("10.0.0.1"), client, proxy = address("10.0.0.2"), whole = address("12.2.2.2");
     char text[5000];
 
-    for (size_t before = 0; before < 20; before++) {
+    for (size_t before = 0; before <= 16; before++) {
         size_t length = before + 4096;
         memset(text, ' ', length);
         memcpy(text, "1.1.1.1,12.2.2.2,", 17);

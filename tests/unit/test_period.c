@@ -415,7 +415,7 @@ static void a_week_that_begins_on_a_skipped_date_shows_its_first_real_one(void *
     zone_close(zone);
 }
 
-/* ---- Weeks, months, years ------------------------------------------------------------------------------------------ */
+/* ---- Weeks, months, years --------------------------------------------------------------------------------------- */
 
 static void weeks_begin_on_the_weekday_asked_for(void **state)
 {

@@ -162,7 +162,7 @@ static void count_slowly(const struct recency *table, const struct recency_bound
         if (t == 0)
             continue;
         out->all++;
-        out->online += t >= b->online && t <= b->online_end;
+        out->online += t >= b->online && t <= b->online_end && cell << 34 != 0;
         for (int k = 0; k < 4; k++) {
             bool in = t >= b->start[k] && t < b->end[k], also = recency_bits(cell) & bit[k];
             out->current[k] += in || (t >= b->end[k] && also);
@@ -180,7 +180,8 @@ static void a_scan_counts_what_a_plain_loop_counts(void **state)
         for (size_t i = 0; i < cells_of(&table); i++) {
             uint64_t r = mix(round << 32 | i);
             uint64_t time = r % 7 == 0 ? 0 : base + r % 10000;
-            atomic_store(&table.cell[i], time << 33 | (time ? (r >> 32 & 7) << 30 | (r >> 40 & 0x3fffffff) : 0));
+            atomic_store(&table.cell[i],
+                         time << 33 | (time ? (r >> 32 & 7) << 30 | (r % 5 ? r >> 40 & 0x3fffffff : 0) : 0));
         }
         struct recency_bounds b = {.online = base + 9000, .online_end = base + 9400};
         for (uint32_t k = 0; k < 4; k++) {

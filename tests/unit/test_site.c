@@ -8,6 +8,7 @@
 
 #include "../support/scale.h"
 #include "site.h"
+#include "site_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,53 @@ static void random_streams_equal_an_exact_model(void **state)
     }
 }
 
+/* ---- Keys that rotate ------------------------------------------------------------------------------------------------ */
+
+static void under_daily_keys_a_visit_goes_on_over_midnight_and_longer_windows_are_sums(void **state)
+{
+    (void)state;
+    struct site_plan plan = {.timezone = "+07:00", .key_rotation = COUNTER_ROTATION_DAILY};
+    struct identity_keys before, after, late;
+    struct site *site;
+    assert_int_equal(site_open(&site, -1, "portal", &plan, 1000, true), 0);
+
+    assert_int_equal(site_keys(site, MIDNIGHT + DAY - 100, true, &before), 0);
+    assert_true(before.known && !before.has_previous);
+    struct store_hit hit_before = {.at = MIDNIGHT + DAY - 100, .id = id_of(1)};
+    assert_int_equal(site_record(site, &hit_before), 0);
+
+    assert_int_equal(site_keys(site, MIDNIGHT + DAY + 100, true, &after), 0);
+    assert_true(after.known && after.has_previous);
+    assert_memory_equal(&after.previous, &before.current, sizeof before.current);
+    assert_memory_not_equal(&after.current, &before.current, sizeof before.current);
+    struct store_hit hit_after = {
+        .at = MIDNIGHT + DAY + 100, .id = id_of(2), .previous_id = id_of(1), .has_previous = true};
+    assert_int_equal(site_record(site, &hit_after), 0);
+
+    struct counter_stats stats = look(site, MIDNIGHT + DAY + 100, COUNTER_WANT_ALL);
+    assert_int_equal(stats.online, 1);
+    assert_int_equal(VISITORS(stats, TODAY), 1);
+    assert_int_equal(VISITORS(stats, YESTERDAY), 1);
+    assert_int_equal(VISITS(stats, TODAY), 0); /* it is yesterday's, going on */
+    assert_int_equal(VISITS(stats, YESTERDAY), 1);
+    assert_int_equal(VISITORS(stats, THIS_WEEK), 2);
+    assert_int_equal(stats.summed, COUNTER_WANT_ALL & ~(1u << COUNTER_TODAY | 1u << COUNTER_YESTERDAY));
+
+    /* An hour after the rotation the old key is gone, and a late hit has no name. */
+    assert_int_equal(hit(site, 3, MIDNIGHT + DAY + 3600), 0);
+    assert_int_equal(site_keys(site, MIDNIGHT + DAY + 3600, true, &after), 0);
+    assert_true(after.known && !after.has_previous);
+    assert_int_equal(site_keys(site, MIDNIGHT + DAY - 50, true, &late), 0);
+    assert_false(late.known);
+    struct store_hit nameless = {.at = MIDNIGHT + DAY - 50, .nameless = true};
+    assert_int_equal(site_record(site, &nameless), 0);
+    stats = look(site, MIDNIGHT + DAY + 3600, COUNTER_WANT_ALL);
+    assert_int_equal(HITS(stats, YESTERDAY), 2);
+    assert_int_equal(VISITORS(stats, YESTERDAY), 1);
+    assert_true(ERROR(stats, YESTERDAY) > 0);
+    site_close(site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +393,7 @@ int main(void)
         cmocka_unit_test(an_anonymous_hit_is_a_hit_without_a_visitor),
         cmocka_unit_test(the_last_baseline_holds_and_a_torn_one_does_not),
         cmocka_unit_test(random_streams_equal_an_exact_model),
+        cmocka_unit_test(under_daily_keys_a_visit_goes_on_over_midnight_and_longer_windows_are_sums),
     };
     return cmocka_run_group_tests_name("site", tests, NULL, NULL);
 }

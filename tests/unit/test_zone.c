@@ -433,6 +433,21 @@ static void summer_time_all_year_is_one_offset_for_ever(void **state)
     }
 }
 
+/* A rule that began in 1811, and the last second that there is: further apart than int64_t reaches. */
+static void the_last_second_of_time_has_an_offset_too(void **state)
+{
+    struct zone *zone = parse_footer("EST5EDT,M3.2.0,M11.1.0");
+    struct zone_local last, before;
+
+    (void)state;
+    zone_at(zone, INT64_MAX, &last);
+    assert_true(last.until == INT64_MAX && last.from > INT64_MAX - 366 * (int64_t)DAY);
+    zone_at(zone, last.from - 1, &before);
+    assert_true(before.until == last.from && before.from < before.until);
+    assert_int_equal(last.offset + before.offset, -9 * HOUR);
+    zone_close(zone);
+}
+
 static void the_last_change_hands_over_to_the_rule(void **state)
 {
     struct image image = image_of('2', 1700000000, 3600, 7200, "AAA-3");
@@ -883,6 +898,7 @@ int main(void)
         cmocka_unit_test(the_process_keeps_its_own_tz),
         cmocka_unit_test(footers_of_every_form_agree_with_the_c_library),
         cmocka_unit_test(summer_time_all_year_is_one_offset_for_ever),
+        cmocka_unit_test(the_last_second_of_time_has_an_offset_too),
         cmocka_unit_test(the_last_change_hands_over_to_the_rule),
         cmocka_unit_test(a_version_1_file_has_32_bit_times_and_no_footer),
         cmocka_unit_test(files_of_versions_2_to_4_are_read_by_their_64_bit_block),

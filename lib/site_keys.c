@@ -1,0 +1,167 @@
+/* site_keys.c: see site_keys.h. */
+#include "site_keys.h"
+
+#include "error.h"
+#include "folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Two words, since another thread may be reading them while they are wiped. */
+struct site_key {
+    struct site_key *next;
+    int64_t start;
+    _Atomic uint64_t word[2];
+    _Atomic(bool) gone;
+};
+
+static enum period_kind kind_of(const struct site *site)
+{
+    return site->key_rotation == COUNTER_ROTATION_DAILY ? PERIOD_DAY : PERIOD_MONTH;
+}
+
+/* "SITE.key-2026-11" or "SITE.key-2026-11-23": names of one site sort by time. */
+static void name_of(const struct site *site, struct period_date date, char *buffer)
+{
+    int n = snprintf(buffer, SITE_FILE_NAME, "%s.key-%04d-%02d", site->name, date.year, date.month);
+    if (kind_of(site) == PERIOD_DAY)
+        snprintf(buffer + n, SITE_FILE_NAME - (size_t)n, "-%02d", date.day);
+}
+
+static bool load(const struct site_key *key, struct identity_key *out)
+{
+    uint64_t word[2] = {atomic_load(&key->word[0]), atomic_load(&key->word[1])};
+    memcpy(out->byte, word, sizeof out->byte);
+    return !atomic_load(&key->gone); /* asked last: a wiped key is no key */
+}
+
+static bool find(const struct site *site, int64_t start, struct identity_key *out)
+{
+    for (struct site_key *key = atomic_load_explicit(&site->keys, memory_order_acquire); key; key = key->next)
+        if (key->start == start && !atomic_load(&key->gone))
+            return load(key, out);
+    return false;
+}
+
+/* Puts a key into the list, unless another thread put one for that period: then that one holds. */
+static int add(struct site *site, int64_t start, struct identity_key *key)
+{
+    uint64_t word[2];
+    struct site_key *made = calloc(1, sizeof *made), *head = atomic_load(&site->keys);
+
+    if (!made)
+        return error_set(COUNTER_ENOMEM, "no memory for a key of site %s", site->name);
+    memcpy(word, key->byte, sizeof word);
+    made->start = start;
+    atomic_init(&made->word[0], word[0]);
+    atomic_init(&made->word[1], word[1]);
+    do {
+        if (find(site, start, key)) {
+            free(made);
+            return 0;
+        }
+        made->next = head;
+    } while (!atomic_compare_exchange_weak(&site->keys, &head, made));
+    return 0;
+}
+
+static int get(struct site *site, int64_t start, struct period_date first, bool create, struct identity_key *out)
+{
+    char name[SITE_FILE_NAME];
+    int r;
+
+    if (find(site, start, out))
+        return 0;
+    name_of(site, first, name);
+    if (site->folder >= 0)
+        r = folder_key(site->folder, name, create, out);
+    else
+        r = create ? identity_new_key(out) : COUNTER_ENOSITE;
+    return r < 0 ? r : add(site, start, out);
+}
+
+/* ---- Destroying ----------------------------------------------------------------------------------------------------- */
+
+int site_keys_remove(struct site *site, const struct period_date *first)
+{
+    char prefix[SITE_FILE_NAME], limit[SITE_FILE_NAME];
+    struct dirent *entry;
+
+    if (site->folder < 0)
+        return 0;
+    int length = snprintf(prefix, sizeof prefix, "%s.key-", site->name);
+    if (first)
+        name_of(site, *first, limit);
+    int fd = openat(site->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!list) {
+        int r = error_system(errno, "cannot list the store's folder for old keys");
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    while ((entry = readdir(list)) != NULL) {
+        const char *name = entry->d_name;
+        size_t rest = strncmp(name, prefix, (size_t)length) == 0 ? strspn(name + length, "0123456789-") : 0;
+        if ((rest == 7 || rest == 10) && !name[(size_t)length + rest] && (!first || strcmp(name, limit) < 0))
+            unlinkat(site->folder, name, 0);
+    }
+    closedir(list);
+    return 0;
+}
+
+static int destroy_before(struct site *site, int64_t start, struct period_date first)
+{
+    int r = site_keys_remove(site, &first);
+
+    for (struct site_key *key = atomic_load(&site->keys); key; key = key->next)
+        if (key->start < start && !atomic_exchange(&key->gone, true)) {
+            atomic_store(&key->word[0], 0);
+            atomic_store(&key->word[1], 0);
+        }
+    if (r == 0)
+        site_raise_time(&site->keys_destroyed, start);
+    return r;
+}
+
+/* ---- Asking --------------------------------------------------------------------------------------------------------- */
+
+int site_keys(struct site *site, int64_t t, bool create, struct identity_keys *out)
+{
+    enum period_kind kind = kind_of(site);
+    int64_t clock = site_clock(site), now = t > clock ? t : clock;
+    int r;
+
+    *out = (struct identity_keys){0};
+    if (t < SITE_FIRST || t > SITE_LAST || t > (int64_t)(site_now() / 1000) + SITE_FUTURE)
+        return 0; /* will be refused; no key is made for it */
+    const struct period_span *newest = &site_frame(site, now)->of[kind];
+    if (now >= newest->start + SITE_KEY_GRACE && atomic_load(&site->keys_destroyed) < newest->start &&
+        (r = destroy_before(site, newest->start, newest->first)) < 0)
+        return r;
+    const struct period_span *span = &site_frame(site, t)->of[kind];
+    if (now >= span->end + SITE_KEY_GRACE)
+        return 0;
+    if ((r = get(site, span->start, span->first, create, &out->current)) < 0)
+        return r;
+    out->known = true;
+    if (now < span->start + SITE_KEY_GRACE) {
+        r = get(site, span->previous, span->previous_first, false, &out->previous);
+        out->has_previous = r == 0;
+    }
+    return r == COUNTER_ENOSITE ? 0 : r;
+}
+
+void site_keys_close(struct site *site)
+{
+    for (struct site_key *key = atomic_load(&site->keys), *next; key; key = next) {
+        next = key->next;
+        explicit_bzero(key, sizeof *key);
+        free(key);
+    }
+}
