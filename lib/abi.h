@@ -21,7 +21,7 @@ enum { ABI_MAX = 4096 };        /* no struct of ours comes near; a .size beyond 
  * behind, and .size as the caller set it. COUNTER_EINVAL for NULL, a .size that no version had, a non-zero tail. */
 int abi_copy(void *known, size_t known_size, const void *given, const char *what);
 
-/* Writes the members of a filled struct back into the caller's, as far as it goes; .size stays. Needs abi_copy first. */
+/* Writes the members of a filled struct back into the caller's, as far as it goes; .size stays. abi_copy comes first. */
 void abi_give(void *given, const void *known, size_t known_size);
 
 #endif

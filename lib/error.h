@@ -4,7 +4,7 @@
  * A text kept in a shared handle would be overwritten by other threads before its reader got to it; a thread's own
  * cannot. Every function that fails says so through error_set, which returns the code, so that a failure is one line:
  *
- *     return error_set(COUNTER_EINVAL, "site \"%s\": only letters, digits, '.', '_' and '-'", error_quote(buf, site, n));
+ *     return error_set(COUNTER_EINVAL, "site \"%s\": a dot stands in front", error_quote(buffer, site, length));
  *
  * A text names the value and the rule. Values that came from outside go through error_quote first.
  */
@@ -19,7 +19,8 @@ enum { ERROR_TEXT = 512, ERROR_QUOTED = 96 };
 __attribute__((format(printf, 2, 3))) int error_set(int code, const char *format, ...);
 
 /* The same with ": " and the text of errno value `number` behind it; the code is chosen from number:
- * ENOSPC EDQUOT EFBIG: COUNTER_EFULL; EACCES EPERM EROFS ELOOP: COUNTER_EACCESS; ENOMEM: COUNTER_ENOMEM; else COUNTER_EIO. */
+ * ENOSPC EDQUOT EFBIG: COUNTER_EFULL; EACCES EPERM EROFS ELOOP: COUNTER_EACCESS; ENOMEM: COUNTER_ENOMEM; else
+ * COUNTER_EIO. */
 __attribute__((format(printf, 2, 3))) int error_system(int number, const char *format, ...);
 
 /* Copies at most ERROR_QUOTED - 1 bytes of text into buffer[ERROR_QUOTED], control and non-ASCII bytes as '?', "..." at

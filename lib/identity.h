@@ -2,7 +2,7 @@
  * identity.h: who sent a hit, as a keyed 64-bit id.
  *
  * id = SipHash-2-4 (libsodium's crypto_shorthash) under the store's random 128-bit key over
- *     kind (1 byte: 'a' address and agent, 'v' visitor string) | length of site (1 byte) | site | what names the visitor
+ *     kind (1 byte: 'a' address and agent, 'v' visitor string) | length of site (1 byte) | site | who
  * where the address is 16 bytes, IPv6 cut to its /64 (privacy extensions change the rest), IPv4 whole, and then the
  * agent's first 1024 bytes; a visitor string counts with its first 1024 bytes. Sketches are fed nothing unkeyed:
  * Redis's hash seed is public, and chosen strings could make it say anything.

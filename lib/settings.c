@@ -21,7 +21,6 @@ static const char *const signal_words[] = {
     [COUNTER_SIGNAL_COUNT] = "count", [COUNTER_SIGNAL_HITS_ONLY] = "hits_only", [COUNTER_SIGNAL_SKIP] = "skip"};
 static const char *const weekday_words[] = {
     [COUNTER_MONDAY] = "monday", [COUNTER_SATURDAY] = "saturday", [COUNTER_SUNDAY] = "sunday"};
-
 static const char *const rotation_words[] = {
     [COUNTER_ROTATION_NEVER] = "never", [COUNTER_ROTATION_MONTHLY] = "monthly", [COUNTER_ROTATION_DAILY] = "daily"};
 
@@ -61,6 +60,7 @@ enum { RULES = sizeof rules / sizeof *rules, DIGITS_MAX = 10, LIST_TEXT = 256, P
 
 _Static_assert(sizeof(enum counter_weekday) == sizeof(uint32_t), "words are stored as numbers are");
 _Static_assert(sizeof(enum counter_signal_policy) == sizeof(uint32_t), "words are stored as numbers are");
+_Static_assert(sizeof(enum counter_rotation) == sizeof(uint32_t), "words are stored as numbers are");
 
 /* ---- What was found --------------------------------------------------------------------------------------------- */
 

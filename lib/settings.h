@@ -2,10 +2,10 @@
  * settings.h: the options in force, from the caller, the environment, counter.conf and the defaults, in this order.
  *
  * One table names every setting once: key, environment variable, kind, range, default. counter.conf is "key = value" a
- * line; '#' begins a comment at the line's start or after white space; a value between double quotes keeps '#' and outer
- * spaces, with \" and \\ for these two. An empty value asks for the default, whatever stands further down. Unknown and
- * repeated keys are errors that name file, line and key; those that begin with "portal." belong to the programs and are
- * kept as they are. No value holds control characters.
+ * line; '#' begins a comment at the line's start or after white space; a value between double quotes keeps '#' and
+ * outer spaces, with \" and \\ for these two. An empty value asks for the default, whatever stands further down.
+ * Unknown and repeated keys are errors that name file, line and key; those that begin with "portal." belong to the
+ * programs and are kept as they are. No value holds control characters.
  */
 #ifndef LIBCOUNTER_SETTINGS_H
 #define LIBCOUNTER_SETTINGS_H
@@ -44,7 +44,8 @@ typedef int settings_line_fn(void *arg, unsigned line, const char *key, const ch
 int settings_parse(const char *name, const char *bytes, size_t length, settings_line_fn *each, void *arg);
 
 /* Finds the file (option: counter_options.config) and reads it. *path is its name, "" if none, to be freed; found_by is
- * who named it: "option", "COUNTER_CONFIG", "default". *bytes, to be freed, is NULL if there is none. */
+ * who named it: "option", "COUNTER_CONFIG", "default". *bytes, to be freed, is NULL if there is none; of a file that is too
+ * long come just so many that settings_parse refuses them. */
 int settings_file_read(const char *option, char **path, const char **found_by, char **bytes, size_t *length);
 
 /* Values for the fixed options of a new site when nothing asked for another. */

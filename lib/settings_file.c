@@ -38,7 +38,7 @@ static bool beside_program(char path[PATH_MAX])
     return true;
 }
 
-/* Reads to the end or one byte past the limit. */
+/* Reads to the end, or until the buffer is full: with one byte more than settings_parse takes. */
 static ssize_t read_all(int fd, char *bytes, size_t room)
 {
     size_t length = 0;
@@ -69,16 +69,14 @@ static int read_open(int fd, const char *quoted, char **bytes, size_t *length)
         return error_set(COUNTER_ENOMEM, "config file %s: no memory for its %d bytes", quoted, SETTINGS_FILE_MAX);
 
     ssize_t got = read_all(fd, *bytes, SETTINGS_FILE_MAX + 1);
-    int number = errno;
-    if (got >= 0 && got <= SETTINGS_FILE_MAX) {
+    if (got >= 0) {
         *length = (size_t)got;
         return 0;
     }
+    int r = error_system(errno, "config file %s", quoted);
     free(*bytes);
     *bytes = NULL;
-    if (got < 0)
-        return error_system(number, "config file %s", quoted);
-    return error_set(COUNTER_EINVAL, "config file %s has more than %d bytes", quoted, SETTINGS_FILE_MAX);
+    return r;
 }
 
 /* Reads one candidate. *bytes stays NULL where there is no such file; `named_by` says who wants it to exist, or NULL. */

@@ -99,13 +99,14 @@ fail:
     return r;
 }
 
+static int verify(struct site *site);
 static void flush_stray_months(struct site *site);
 
 void site_close(struct site *site)
 {
     if (!site)
         return;
-    if (!atomic_load(&site->gone))
+    if (!atomic_load(&site->gone) && verify(site) == 0)
         flush_stray_months(site);
     for (unsigned i = 0; i < LAYOUT_MONTHS; i++) {
         struct site_month *month = atomic_load(&site->month[i]);

@@ -126,6 +126,13 @@ static inline int64_t site_utc(uint64_t time)
     return (int64_t)time + RECENCY_EPOCH;
 }
 
+/* Sums saturate. */
+static inline void site_add(uint64_t *sum, uint64_t value)
+{
+    if (__builtin_add_overflow(*sum, value, sum))
+        *sum = UINT64_MAX;
+}
+
 /* *word = max(*word, value). True if it grew. */
 static inline bool site_raise(_Atomic uint64_t *word, uint64_t value)
 {

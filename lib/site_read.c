@@ -39,12 +39,6 @@ static int64_t saturated(uint64_t value)
     return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
-static void add(uint64_t *sum, uint64_t value)
-{
-    if (__builtin_add_overflow(*sum, value, sum))
-        *sum = UINT64_MAX;
-}
-
 /* ---- Counts of the table ------------------------------------------------------------------------------------------ */
 
 static bool use_kept(const uint64_t kept[KEPT], uint32_t second, struct recency_counts *counts)
@@ -168,8 +162,8 @@ static int add_day(struct site *site, struct period_date date, uint64_t *hits, u
         return r;
     const struct layout_day *day = site_day(month, date);
     for (unsigned hour = 0; hour < 24; hour++)
-        add(hits, atomic_load_explicit(&day->hour[hour], memory_order_relaxed));
-    add(visits, atomic_load_explicit(&day->visits, memory_order_relaxed));
+        site_add(hits, atomic_load_explicit(&day->hour[hour], memory_order_relaxed));
+    site_add(visits, atomic_load_explicit(&day->visits, memory_order_relaxed));
     return 0;
 }
 
@@ -198,8 +192,8 @@ static int add_months(const struct reading *reading, int64_t first, int64_t end,
                 return r;
             total = &live;
         }
-        add(hits, atomic_load_explicit(&total->hits, memory_order_relaxed));
-        add(visits, atomic_load_explicit(&total->visits, memory_order_relaxed));
+        site_add(hits, atomic_load_explicit(&total->hits, memory_order_relaxed));
+        site_add(visits, atomic_load_explicit(&total->visits, memory_order_relaxed));
     }
     return 0;
 }

@@ -99,8 +99,8 @@ int site_total(struct site *site, unsigned index, struct layout_total *out)
         for (unsigned i = 0; i < LAYOUT_DAYS; i++) {
             const struct layout_day *day = &month->file->day[i];
             for (unsigned hour = 0; hour < 24; hour++)
-                hits += atomic_load_explicit(&day->hour[hour], memory_order_relaxed);
-            visits += atomic_load_explicit(&day->visits, memory_order_relaxed);
+                site_add(&hits, atomic_load_explicit(&day->hour[hour], memory_order_relaxed));
+            site_add(&visits, atomic_load_explicit(&day->visits, memory_order_relaxed));
         }
     }
     bool grew = hits > atomic_load(&total->hits) || visits > atomic_load(&total->visits);

@@ -3,20 +3,26 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <string.h>
+
+static bool may_be_in_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_';
+}
 
 int store_site_name(const char *name)
 {
     char quoted[ERROR_QUOTED];
-    size_t length = strnlen(name, 65), good = 0;
+    size_t good = 0;
 
-    while (good < length && (strchr("._-", name[good]) || (name[good] >= '0' && name[good] <= '9') ||
-                             (name[good] >= 'A' && name[good] <= 'Z') || (name[good] >= 'a' && name[good] <= 'z')))
+    while (good <= 64 && may_be_in_name(name[good]))
         good++;
-    if (length >= 1 && length <= 64 && good == length && name[0] != '.')
+    if (good >= 1 && good <= 64 && !name[good] && name[0] != '.')
         return 0;
     return error_set(COUNTER_EINVAL, "site name \"%s\": 1 to 64 letters, digits, '.', '_' and '-', and no dot in front",
-                     error_quote(quoted, name, length));
+                     error_quote(quoted, name, strnlen(name, ERROR_QUOTED)));
 }
 
 const char *store_verdict_name(enum counter_verdict verdict)

@@ -110,14 +110,12 @@ static int open_site(struct store_file *file, const char *name, bool create, str
     return site_open(out, file->path ? folder : -1, name, &plan, settings->sync_ms, create);
 }
 
-static int get_site(struct store_file *file, const char *name, bool create, struct site **out)
+static int add_site(struct store_file *file, const char *name, bool create, struct site **out)
 {
     _Atomic(struct site *) *chain = &file->chain[chain_of(name)];
     struct site *head = atomic_load_explicit(chain, memory_order_acquire), *made;
     int r;
 
-    if ((*out = find(head, name)) != NULL)
-        return 0;
     if ((r = open_site(file, name, create, &made)) < 0)
         return r;
     do { /* another thread may have opened it meanwhile; in memory two would be two different sites */
@@ -136,6 +134,20 @@ static void leave(struct site *site)
 {
     if (!atomic_exchange(&site->detached, true))
         site_detach(site);
+}
+
+/* Every call comes through here before it loads from a mapping, which a truncated file would make fatal. */
+static int get_site(struct store_file *file, const char *name, bool create, struct site **out)
+{
+    _Atomic(struct site *) *chain = &file->chain[chain_of(name)];
+
+    while ((*out = find(atomic_load_explicit(chain, memory_order_acquire), name)) != NULL) {
+        int r = site_tend(*out, site_now());
+        if (r != SITE_GONE)
+            return r;
+        leave(*out);
+    }
+    return add_site(file, name, create, out);
 }
 
 /* ---- The contract --------------------------------------------------------------------------------------------------- */

@@ -37,7 +37,7 @@ static const struct description descriptions[OPTIONS] = {
     [OPTION_YES] = {"yes", NULL, "does it"},
 };
 
-/* ---- Parse -------------------------------------------------------------------------------------------------------- */
+/* ---- Parse ------------------------------------------------------------------------------------------------------- */
 
 /* The option that is called so; name ends at '=' or NUL. */
 static int find_option(const char *name)
@@ -147,7 +147,7 @@ int arguments_check(const struct arguments *arguments, uint32_t options, bool ta
     return 0;
 }
 
-/* ---- Help --------------------------------------------------------------------------------------------------------- */
+/* ---- Help -------------------------------------------------------------------------------------------------------- */
 
 void arguments_help(uint32_t options)
 {

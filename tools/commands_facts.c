@@ -21,7 +21,7 @@ static int add_line(void *arg, const struct counter_fact *fact)
     return 0;
 }
 
-/* ---- config ------------------------------------------------------------------------------------------------------- */
+/* ---- config ------------------------------------------------------------------------------------------------------ */
 
 int commands_facts_config(const struct arguments *arguments)
 {
@@ -38,7 +38,7 @@ int commands_facts_config(const struct arguments *arguments)
     return session_fail(r);
 }
 
-/* ---- explain ------------------------------------------------------------------------------------------------------ */
+/* ---- explain ----------------------------------------------------------------------------------------------------- */
 
 static int explain(const struct session *session, const struct arguments *arguments, const struct headers *headers)
 {
@@ -78,7 +78,7 @@ int commands_facts_explain(const struct arguments *arguments)
     return status;
 }
 
-/* ---- check -------------------------------------------------------------------------------------------------------- */
+/* ---- check ------------------------------------------------------------------------------------------------------- */
 
 enum { CHECK_BROKEN = 2 }; /* the exit code, also where the site could not even be opened */
 

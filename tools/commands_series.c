@@ -37,7 +37,7 @@ static int walk(const struct session *session, const struct arguments *arguments
     return r < 0 ? session_fail(r) : 0;
 }
 
-/* ---- Table -------------------------------------------------------------------------------------------------------- */
+/* ---- Table ------------------------------------------------------------------------------------------------------- */
 
 /* At least one mark for whatever is not 0. */
 static void add_bar(struct series *series, int64_t number)
@@ -95,13 +95,14 @@ static int print_table(const struct session *session, const struct arguments *ar
     return output_table_print(&series->table);
 }
 
-/* ---- CSV and JSON ------------------------------------------------------------------------------------------------- */
+/* ---- CSV and JSON ------------------------------------------------------------------------------------------------ */
 
 static void print_csv_heading(const struct series *series)
 {
     puts(series->step == COUNTER_BY_DAY ? "date,visitors,visits,hits" : "hour,hits");
 }
 
+/* A date needs no quotation marks. */
 static int print_csv_row(void *arg, const struct counter_row *row)
 {
     struct series *series = arg;
@@ -109,7 +110,7 @@ static int print_csv_row(void *arg, const struct counter_row *row)
 
     if (series->rows++ == 0)
         print_csv_heading(series);
-    output_csv(stdout, row->name);
+    output_text(stdout, row->name);
     if (series->step == COUNTER_BY_DAY)
         printf(",%" PRId64 ",%" PRId64, count->visitors, count->visits);
     printf(",%" PRId64 "\n", count->hits);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- sites -------------------------------------------------------------------------------------------------------- */
+/* ---- sites ------------------------------------------------------------------------------------------------------- */
 
 static int print_name(void *arg, const struct counter_row *row)
 {
@@ -32,7 +32,7 @@ int commands_site_list(const struct arguments *arguments)
     return status;
 }
 
-/* ---- baseline ----------------------------------------------------------------------------------------------------- */
+/* ---- baseline ---------------------------------------------------------------------------------------------------- */
 
 /* Beyond any counter that ever was, and far from what JSON's readers round (2^53) or a sum could overflow. */
 #define BASELINE_MOST INT64_C(1000000000000000)
@@ -160,7 +160,7 @@ int commands_site_baseline(const struct arguments *arguments)
     return session_finish(&session, show_or_set(&session, &totals));
 }
 
-/* ---- reset -------------------------------------------------------------------------------------------------------- */
+/* ---- reset ------------------------------------------------------------------------------------------------------- */
 
 /* "site portal: 2,310 hits since 2026-03-01T08:00:00+07:00", the baseline included. */
 static int describe(const struct session *session, char *out, size_t size)

@@ -52,7 +52,7 @@ static const char *weekday_name(enum counter_weekday day)
     return day == COUNTER_SUNDAY ? "sunday" : day == COUNTER_SATURDAY ? "saturday" : "monday";
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static void print_member(const char *name, const char *value)
 {
@@ -83,7 +83,7 @@ static void print_json(const struct answer *answer)
     printf("}}\n");
 }
 
-/* ---- Table -------------------------------------------------------------------------------------------------------- */
+/* ---- Table ------------------------------------------------------------------------------------------------------- */
 
 static void add_row(struct output_table *table, const char *label, const struct counter_count *count)
 {

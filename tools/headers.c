@@ -54,7 +54,7 @@ static struct value value_of(const char *text)
     return (struct value){text, (int)length};
 }
 
-/* ---- What a hit says of them -------------------------------------------------------------------------------------- */
+/* ---- What a hit says of them ------------------------------------------------------------------------------------- */
 
 /* All values of one header, in order of arrival (RFC 9110, section 5.3); NULL if there was none. */
 static int join(const struct arguments *arguments, enum header which, char **out)
@@ -131,7 +131,7 @@ void headers_close(struct headers *headers)
     headers->forwarded = NULL;
 }
 
-/* ---- What it does not --------------------------------------------------------------------------------------------- */
+/* ---- What it does not -------------------------------------------------------------------------------------------- */
 
 static bool has(const struct arguments *arguments, enum header which)
 {

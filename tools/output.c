@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* ---- Text --------------------------------------------------------------------------------------------------------- */
+/* ---- Text -------------------------------------------------------------------------------------------------------- */
 
 static bool follows(unsigned char byte)
 {
@@ -69,20 +69,6 @@ void output_json(FILE *file, const char *text)
     putc('"', file);
 }
 
-void output_csv(FILE *file, const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        output_text(file, text);
-        return;
-    }
-    putc('"', file);
-    for (; *text; text++) {
-        char one[2] = {*text, 0};
-        fputs(*text == '"' ? "\"\"" : one, file);
-    }
-    putc('"', file);
-}
-
 int output_error(int status, const char *format, ...)
 {
     char text[1024];
@@ -121,7 +107,7 @@ void output_count_error(const struct counter_count *count)
     printf(",\"error\":%.2g", count->error);
 }
 
-/* ---- Numbers ------------------------------------------------------------------------------------------------------ */
+/* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
 const char *output_number(char buffer[OUTPUT_NUMBER], int64_t number)
 {
@@ -163,7 +149,7 @@ const char *output_share(char buffer[OUTPUT_NUMBER], double error)
     return buffer;
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------------------------- */
+/* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
 int output_table_open(struct output_table *table, const char *align)
 {

@@ -1,5 +1,5 @@
 /*
- * output.h: what the command writes: text that a terminal cannot misread, tables, JSON and CSV.
+ * output.h: what the command writes: text that a terminal cannot misread, tables and JSON.
  *
  * Names and values may come from anywhere. Control characters and bytes that are no UTF-8 are written as "\x1b" in
  * text, escaped or replaced in JSON, so that none reaches a terminal or a parser.
@@ -23,7 +23,6 @@ int output_finish(int status);
 
 void output_text(FILE *file, const char *text);
 void output_json(FILE *file, const char *text);         /* with its quotes */
-void output_csv(FILE *file, const char *text);          /* quoted where it must be */
 
 /* Members of a JSON object on stdout: "visitors":617,"visits":702,"hits":2310 */
 void output_count(const struct counter_count *count);
@@ -45,7 +44,7 @@ struct output_table {
     char       *cells;          /* each ends in NUL */
     size_t      length;
 };
-int  output_table_open(struct output_table *table, const char *align);         /* 0, or OUTPUT_FAILED after saying why */
+int  output_table_open(struct output_table *table, const char *align);  /* 0, or OUTPUT_FAILED after saying why */
 __attribute__((format(printf, 2, 3))) void output_table_cell(struct output_table *table, const char *format, ...);
 int  output_table_print(struct output_table *table);    /* to stdout, and frees it; likewise */
 void output_table_drop(struct output_table *table);     /* frees it */

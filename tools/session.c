@@ -33,7 +33,7 @@ int session_options(const struct arguments *arguments, struct counter_options *o
     return 0;
 }
 
-/* ---- Open --------------------------------------------------------------------------------------------------------- */
+/* ---- Open -------------------------------------------------------------------------------------------------------- */
 
 int session_open(struct session *out, const struct arguments *arguments)
 {
@@ -63,7 +63,7 @@ int session_finish(struct session *session, int status)
     return status;
 }
 
-/* ---- The site ----------------------------------------------------------------------------------------------------- */
+/* ---- The site ---------------------------------------------------------------------------------------------------- */
 
 static void keep_name(struct session *session, const char *name)
 {
@@ -106,10 +106,8 @@ static int choose_site(struct session *session, const struct arguments *argument
     if (r < 0)
         return session_fail(r);
     if (choice.sites > 1)
-        return output_error(OUTPUT_USAGE,
-                            "the store has %zu sites: say which one with --site; \"counter sites\" "
-                            "lists them",
-                            choice.sites);
+        return output_error(
+            OUTPUT_USAGE, "the store has %zu sites: say which with --site; \"counter sites\" lists them", choice.sites);
     if (!session->site[0])
         return output_error(may_create ? OUTPUT_USAGE : OUTPUT_NO_SITE,
                             may_create ? "no site was named and the store has none yet: name it with --site"
@@ -126,7 +124,7 @@ int session_open_site(struct session *out, const struct arguments *arguments, bo
     return status;
 }
 
-/* ---- Time --------------------------------------------------------------------------------------------------------- */
+/* ---- Time -------------------------------------------------------------------------------------------------------- */
 
 int session_time(const struct session *session, int64_t at, char buffer[SESSION_TIME])
 {

@@ -255,6 +255,7 @@ export TMPDIR=$work/run
 mkdir -p "$TMPDIR"
 
 start_demo() {
+    : >"$work/demo.out"
     setsid env --default-signal=INT PORT="$port" STORE="$work/demo" examples/portal/demo.sh >"$work/demo.out" 2>&1 &
     demo=$!
     for _ in {1..100}; do

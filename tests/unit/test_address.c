@@ -268,6 +268,7 @@ static void a_list_names_the_entry_that_holds_an_address(void **state)
         {"private", "172.32.0.0", NULL},
         {"private", "192.168.7.7", "private"},
         {"private", "100.64.0.1", "private"},
+        {"private", "100.127.255.255", "private"},
         {"private", "100.128.0.0", NULL},
         {"private", "169.254.1.1", "private"},
         {"private", "fd12::1", "private"},

@@ -99,8 +99,11 @@ static void a_quoted_value_is_printable_ascii_and_bounded(void **state)
     assert_string_equal(buffer + ERROR_QUOTED - 5, "y...");
 }
 
-enum { THREADS = 4, ROUNDS = 20000 };
+enum { THREADS = 4, ROUNDS = 1000 };
 
+static pthread_barrier_t barrier;
+
+/* All write, and only then all read. */
 static void *read_own_text(void *arg)
 {
     char expected[64];
@@ -109,7 +112,9 @@ static void *read_own_text(void *arg)
     for (int i = 0; i < ROUNDS; i++) {
         snprintf(expected, sizeof expected, "thread %p round %d", arg, i);
         error_set(COUNTER_EIO, "thread %p round %d", arg, i);
+        pthread_barrier_wait(&barrier);
         bad += strcmp(counter_error(), expected) != 0;
+        pthread_barrier_wait(&barrier);
     }
     return (void *)bad;
 }
@@ -121,12 +126,14 @@ static void no_thread_reads_anothers_text(void **state)
     char id[THREADS];
     void *bad;
 
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, read_own_text, &id[i]), 0);
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_join(thread[i], &bad), 0);
         assert_null(bad);
     }
+    pthread_barrier_destroy(&barrier);
 }
 
 int main(void)

@@ -28,7 +28,8 @@
 static const char *const variables[] = {
     "COUNTER_STORE",       "COUNTER_SITE",           "COUNTER_TRUSTED_PROXIES", "COUNTER_EXCLUDE",
     "COUNTER_SYNC_MS",     "COUNTER_PRIVACY_SIGNAL", "COUNTER_TIMEZONE",        "COUNTER_WEEK_START",
-    "COUNTER_FORGET_DAYS", "COUNTER_RETENTION_DAYS", "COUNTER_EXACT_VISITORS",  "XDG_STATE_HOME",
+    "COUNTER_FORGET_DAYS", "COUNTER_RETENTION_DAYS", "COUNTER_EXACT_VISITORS",  "COUNTER_KEY_ROTATION",
+    "XDG_STATE_HOME",
 };
 
 static char folder[64], conf[96], program[96];
@@ -115,6 +116,7 @@ static void without_a_word_from_anywhere_the_defaults_hold(void **state)
     assert_int_equal(settings.exact_visitors, 0);
     assert_int_equal(settings.forget_days, 0);
     assert_int_equal(settings.retention_days, 0);
+    assert_int_equal(settings.key_rotation, 0);
     settings_free(&settings);
     assert_null(settings.store);
 }
@@ -184,7 +186,8 @@ static void every_setting_can_come_from_every_place(void **state)
                                             {"week_start", "sunday"},
                                             {"exact_visitors", "65536"},
                                             {"forget_days", "7"},
-                                            {"retention_days", "31"}};
+                                            {"retention_days", "31"},
+                                            {"key_rotation", "daily"}};
     struct counter_options options = {.size = sizeof options,
                                       .store = "memory:",
                                       .site = "s",
@@ -196,7 +199,8 @@ static void every_setting_can_come_from_every_place(void **state)
                                       .week_start = COUNTER_SUNDAY,
                                       .exact_visitors = 65536,
                                       .forget_days = 7,
-                                      .retention_days = 31};
+                                      .retention_days = 31,
+                                      .key_rotation = COUNTER_ROTATION_DAILY};
     char text[1024] = "", variable[64];
 
     for (int place = 0; place < 3; place++) {
@@ -226,6 +230,7 @@ static void every_setting_can_come_from_every_place(void **state)
         assert_int_equal(settings.exact_visitors, 65536);
         assert_int_equal(settings.forget_days, 7);
         assert_int_equal(settings.retention_days, 31);
+        assert_int_equal(settings.key_rotation, COUNTER_ROTATION_DAILY);
         settings_free(&settings);
     }
 }
@@ -316,6 +321,8 @@ static void what_is_no_number_or_no_word_is_refused(void **state)
     refuses(&options, COUNTER_EINVAL, "week_start = \"9\"", "monday, saturday, sunday");
     options = (struct counter_options){.size = sizeof options, .privacy_signal = (enum counter_signal_policy)4};
     refuses(&options, COUNTER_EINVAL, "privacy_signal = \"4\"", "count, hits_only, skip");
+    options = (struct counter_options){.size = sizeof options, .key_rotation = (enum counter_rotation)4};
+    refuses(&options, COUNTER_EINVAL, "key_rotation = \"4\"", "never, monthly, daily");
 }
 
 static void control_characters_and_long_values_are_refused_everywhere(void **state)
@@ -596,6 +603,7 @@ static void every_setting_is_told_with_its_place(void **state)
              "exact_visitors|32768|default\n"
              "forget_days|35|default\n"
              "retention_days|400|default\n"
+             "key_rotation|never|default\n"
              "portal.title|a # b|%s:3\n"
              "portal.rows|online|%s:5\n",
              conf, conf, conf, conf);
