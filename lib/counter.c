@@ -381,8 +381,7 @@ static int explain_client(const struct client *client, counter_fact_fn *each, vo
 {
     static const char *const why[] = {
         [ADDRESS_PEER] = "the peer itself: it is no trusted proxy, or forwarded nothing",
-        [ADDRESS_PEER_UNLISTED] = "the peer: it sent forwarded addresses, which are not believed, as it is not in "
-                                  "trusted_proxies",
+        [ADDRESS_PEER_UNLISTED] = "the peer: it is not in trusted_proxies, so what it forwarded is not believed",
         [ADDRESS_FORWARDED] = "forwarded: the first from the right that is no trusted proxy",
         [ADDRESS_ALL_TRUSTED] = "forwarded: all are trusted proxies, so the leftmost",
         [ADDRESS_MALFORMED] = "the last good one from the right: what was forwarded before it is no address",

@@ -53,7 +53,7 @@ static bool frame_of(const struct site *site, int64_t day, struct period_frame *
 
 static int day_row(struct site *site, const struct period_frame *frame, counter_row_fn *each, void *arg)
 {
-    char name[24];
+    char name[32];
     struct counter_row row = {.start = frame->of[PERIOD_DAY].start, .name = name};
     int r = site_read_day(site, frame, &row.count);
     if (r < 0)
@@ -65,7 +65,7 @@ static int day_row(struct site *site, const struct period_frame *frame, counter_
 static int hour_rows(struct site *site, const struct period_frame *frame, counter_row_fn *each, void *arg)
 {
     struct site_month *month;
-    char name[24];
+    char name[32];
     int r = site_month(site, site_month_index(frame->date), false, &month);
 
     for (int hour = 0; r == 0 && hour < 24; hour++) {

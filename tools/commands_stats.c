@@ -113,6 +113,10 @@ static void print_notes(const struct answer *answer)
         printf("all time includes an older counter's %s visitors, %s visits and %s hits\n",
                output_number(number[0], old->visitors), output_number(number[1], old->visits),
                output_number(number[2], old->hits));
+    if (answer->stats.summed != 0)
+        puts(answer->site.key_rotation == COUNTER_ROTATION_DAILY
+                 ? "visitors of weeks, months, years and all time are sums of days (key_rotation)"
+                 : "visitors of years, all time and weeks over two months are sums of months (key_rotation)");
     if (answer->stats.late != 0)
         printf("late hits: %s (visits may be off by as many)\n", output_number(number[0], answer->stats.late));
 }

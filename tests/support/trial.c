@@ -148,7 +148,6 @@ static bool is_right(const struct trial *trial, const struct counter_count *coun
                      int64_t late)
 {
     double off = fabs((double)(count->visitors - truth->visitors));
-    {static int64_t w; if(trial->shuffled && llabs(count->visits-truth->visits)>w){w=llabs(count->visits-truth->visits); fprintf(stderr,"VIS off %ld of %ld late %ld\n",(long)(count->visits-truth->visits),(long)truth->visits,(long)late);}}
     return count->hits == truth->hits && llabs(count->visits - truth->visits) <= late &&
            off <= trial->sigmas * count->error * (double)count->visitors;
 }
