@@ -1,7 +1,7 @@
 # libcounter
 #
 #   make                 library, command and portal program, in build/
-#   make test            all tests, or those whose path holds T:  make test T=unit/sketch
+#   make test            all tests, or those whose path holds T:  make test T=test_sketch
 #   make demo            a small portal with its counter, in the browser
 #   make install         PREFIX=/usr/local DESTDIR= LIBDIR=$PREFIX/lib;  make uninstall takes it all away again
 #   make bench fuzz lint check-format clean

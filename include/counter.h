@@ -104,6 +104,7 @@ struct counter_options {
     uint32_t    retention_days;     /* days kept one by one, 31 to 4000; default 400. Years and all time stay for ever */
     enum counter_rotation key_rotation; /* a visitor is recognised within the month or day only, whose key is destroyed
                                        an hour after its end; longer windows are then sums. Default: never */
+    uint32_t    reserved;           /* 0 */
 };
 
 /* Opens a store; sites appear with their first hit. options may be NULL. On failure *out is NULL. A few microseconds:
@@ -128,7 +129,8 @@ struct counter_hit {
     const char *forwarded;          /* all X-Forwarded-For (or Forwarded) values, joined by commas in order of arrival */
     const char *agent;              /* User-Agent; its first 1024 bytes tell visitors apart */
     uint32_t    visitor_length, address_length, forwarded_length, agent_length;
-    uint32_t    flags;
+    uint32_t    flags;              /* enum counter_hit_flag */
+    uint32_t    reserved;           /* 0 */
 };
 
 enum counter_verdict {              /* why a hit was not counted; each is totalled per day */
@@ -157,7 +159,7 @@ struct counter_stats {
     uint32_t want;                  /* in: a bit (1u << window) per window; others stay zero */
     uint32_t summed;                /* a bit per window whose visitors are a sum of days or months (key_rotation) */
     uint32_t online_floor;          /* 1: more than the table holds are online; online is a lower bound */
-    uint32_t unused;                /* 0 */
+    uint32_t reserved;              /* 0 */
     int64_t  at;                    /* the moment the numbers belong to */
     int64_t  online;
     int64_t  late;                  /* hits so far that came after a newer one of their visitor: visits may be off by

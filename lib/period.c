@@ -240,6 +240,8 @@ void period_format(const struct zone *zone, int64_t t, char *buffer, size_t size
     int64_t minutes, clock, days;
     unsigned second, ahead;
 
+    /* Its years have four digits. */
+    t = t < -62135510400 ? -62135510400 : t > 253402214400 ? 253402214400 : t;
     zone_at(zone, t, &local);
     minutes = floor_divide(local.offset + MINUTE / 2, MINUTE);
     clock = t + minutes * MINUTE;

@@ -44,8 +44,8 @@ typedef int settings_line_fn(void *arg, unsigned line, const char *key, const ch
 int settings_parse(const char *name, const char *bytes, size_t length, settings_line_fn *each, void *arg);
 
 /* Finds the file (option: counter_options.config) and reads it. *path is its name, "" if none, to be freed; found_by is
- * who named it: "option", "COUNTER_CONFIG", "default". *bytes, to be freed, is NULL if there is none; of a file that is too
- * long come just so many that settings_parse refuses them. */
+ * who named it: "option", "COUNTER_CONFIG", "default". *bytes, to be freed, is NULL if there is none; of a file that is
+ * too long so many come that settings_parse refuses them. */
 int settings_file_read(const char *option, char **path, const char **found_by, char **bytes, size_t *length);
 
 /* Values for the fixed options of a new site when nothing asked for another. */

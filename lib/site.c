@@ -279,21 +279,28 @@ struct layout_figure *site_figure(const struct site *site, const struct period_s
 
 const struct period_frame *site_frame(const struct site *site, int64_t t)
 {
+    enum { FRAMES = SITE_FRAMES + 1 };
     static _Thread_local struct {
-        uint64_t serial;
+        uint64_t serial, used;
         struct period_frame frame;
-    } cache[4];
-    static _Thread_local unsigned next;
+    } cache[FRAMES];
+    static _Thread_local uint64_t asked;
+    unsigned oldest = 0;
 
-    for (unsigned i = 0; i < 4; i++) {
+    asked++;
+    for (unsigned i = 0; i < FRAMES; i++) {
         const struct period_span *day = &cache[i].frame.of[PERIOD_DAY];
-        if (cache[i].serial == site->serial && t >= day->start && t < day->end)
+        if (cache[i].serial == site->serial && t >= day->start && t < day->end) {
+            cache[i].used = asked;
             return &cache[i].frame;
+        }
+        if (cache[i].used < cache[oldest].used)
+            oldest = i;
     }
-    next = (next + 1) % 4;
-    cache[next].serial = site->serial;
-    period_frame(&cache[next].frame, site->zone, site->week_start, t);
-    return &cache[next].frame;
+    cache[oldest].serial = site->serial;
+    cache[oldest].used = asked;
+    period_frame(&cache[oldest].frame, site->zone, site->week_start, t);
+    return &cache[oldest].frame;
 }
 
 /* ---- Write-back --------------------------------------------------------------------------------------------------- */

@@ -76,7 +76,9 @@ void site_month_name(char *buffer, const char *site, unsigned month);
 
 uint64_t site_now(void);                /* the machine's clock, ms since 1970; coarse, 5 ns */
 
-/* The frame of t's day, from the calling thread's small cache. Valid until the thread asks for four others. */
+/* The frame of t's day, from the calling thread's small cache, which gives up the one not asked for the longest: valid
+ * until the thread has asked for SITE_FRAMES others. */
+enum { SITE_FRAMES = 7 };
 const struct period_frame *site_frame(const struct site *site, int64_t t);
 
 unsigned site_month_index(struct period_date date);             /* months since 2000-01 */

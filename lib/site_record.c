@@ -15,6 +15,8 @@
 
 #include "error.h"
 
+#include <stdio.h>
+
 #include <string.h>
 
 /* What one hit changes, decided from one reading of its visitor's cell. Sets are of 1 << enum period_kind. */
@@ -43,7 +45,10 @@ static unsigned bit_of(int kind)
 static int refuse_time(const struct site *site, int64_t t, const char *rule)
 {
     char when[32];
-    period_format(site->zone, t, when, sizeof when);
+    if (t < SITE_FIRST || t > SITE_LAST)
+        snprintf(when, sizeof when, "second %lld", (long long)t);
+    else
+        period_format(site->zone, t, when, sizeof when);
     return error_set(COUNTER_ETIME, "a hit of %s at site %s %s", when, site->name, rule);
 }
 
@@ -253,7 +258,7 @@ static void update_online(_Atomic uint64_t *kept, uint64_t before, const struct 
 }
 
 static void update_kept(struct layout_state *state, const uint64_t before[KEPT], const struct period_frame *frame,
-                        const struct touch *touch, int64_t t)
+                        const struct touch *touch)
 {
     for (int kind = 0; kind < PERIOD_KINDS; kind++) {
         if (!(touch->fresh & 1u << kind))
@@ -264,8 +269,6 @@ static void update_kept(struct layout_state *state, const uint64_t before[KEPT],
     }
     if (touch->stranger)
         keep_or_drop(&state->kept[KEPT_ALL], before[KEPT_ALL], touch->write);
-    if (touch->write && !touch->late)
-        update_online(&state->kept[KEPT_ONLINE], before[KEPT_ONLINE], touch, t);
 }
 
 /* ---- 2 to 6 ------------------------------------------------------------------------------------------------------- */
@@ -301,16 +304,17 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
             return r;
         if ((r = prepare_feed(site, month, frame, touch, id, &feed)) < 0)
             return r;
-        if (touch->fresh || touch->write)
-            for (int i = 0; i < KEPT; i++)
-                kept[i] = atomic_load(&state->kept[i]);
+        for (int i = touch->fresh ? 0 : KEPT_ONLINE; i < KEPT; i++)
+            kept[i] = atomic_load(&state->kept[i]);
         feed_sketches(&feed);
         if (touch->stranger && touch->write && recency_time(slot.old) > atomic_load(&state->forgotten_until) &&
             (r = site_forget(site, recency_time(slot.old))) < 0)
             return r;
     } while (touch->write && !recency_swap(&slot, touch->time, touch->bits));
-    if (touch->fresh || touch->write)
-        update_kept(state, kept, frame, touch, t);
+    if (touch->fresh)
+        update_kept(state, kept, frame, touch);
+    if (touch->write && !touch->late)
+        update_online(&state->kept[KEPT_ONLINE], kept[KEPT_ONLINE], touch, t);
     if (touch->rejoins)
         leave_old_entry(site, hit->previous_id);
     return 0;

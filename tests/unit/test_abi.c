@@ -94,6 +94,19 @@ static void results_are_written_as_far_as_the_callers_struct_goes(void **state)
     assert_int_equal(given[1].c, 7);
 }
 
+/* What a later version appends must not begin where an older caller has padding, which may hold anything. */
+#define ENDS_AT(type, last) assert_int_equal(offsetof(type, last) + sizeof((type){0}.last), sizeof(type))
+
+static void public_structs_end_with_a_member_not_with_padding(void **state)
+{
+    (void)state;
+    ENDS_AT(struct counter_options, reserved);
+    ENDS_AT(struct counter_hit, reserved);
+    ENDS_AT(struct counter_stats, window);
+    ENDS_AT(struct counter_tally, refused);
+    ENDS_AT(struct counter_site, baseline);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +115,7 @@ int main(void)
         cmocka_unit_test(a_newer_caller_may_not_use_what_we_do_not_know),
         cmocka_unit_test(a_size_that_was_never_set_is_refused),
         cmocka_unit_test(results_are_written_as_far_as_the_callers_struct_goes),
+        cmocka_unit_test(public_structs_end_with_a_member_not_with_padding),
     };
     return cmocka_run_group_tests_name("abi", tests, NULL, NULL);
 }
