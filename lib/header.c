@@ -2,12 +2,14 @@
 #include "header.h"
 
 #include "error.h"
+#include "zone.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 static uint64_t header_checksum(const struct layout_header *header)
 {
@@ -40,7 +42,7 @@ int header_new(struct layout_header *header, const char *name, const struct site
     header->key_rotation = plan->key_rotation ? plan->key_rotation : COUNTER_ROTATION_NEVER;
     header->line_bits = plan->line_bits ? plan->line_bits : lines_for(header->exact_visitors);
     header->key_check = plan->key_check;
-    header->created = (int64_t)(site_now() / 1000);
+    header->created = (int64_t)time(NULL);
     snprintf(header->site, sizeof header->site, "%s", name);
     snprintf(header->timezone, sizeof header->timezone, "%s", zone_name(zone));
     zone_close(zone);

@@ -7,7 +7,18 @@
 #ifndef LIBCOUNTER_HEADER_H
 #define LIBCOUNTER_HEADER_H
 
-#include "site.h"
+#include "layout.h"
+#include "settings.h"
+
+/* What a new site is made with, or an old one must agree with. */
+struct site_plan {
+    const char *timezone;               /* "" : the machine's */
+    enum counter_weekday week_start;    /* 0: Monday */
+    uint32_t exact_visitors, forget_days, retention_days;       /* 0: the defaults */
+    enum counter_rotation key_rotation; /* 0: never */
+    unsigned line_bits;                 /* 0: from exact_visitors; tests make small tables */
+    uint64_t key_check;                 /* identity_check of the store's key; 0: unknown */
+};
 
 /* The header of a new site. Opens its zone on the way, so that no file is made for an unknown one. */
 int header_new(struct layout_header *header, const char *name, const struct site_plan *plan);

@@ -2,8 +2,6 @@
 #include "site.h"
 
 #include "error.h"
-#include "header.h"
-#include "site_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -116,7 +114,11 @@ void site_close(struct site *site)
         }
     }
     region_close(&site->region);
-    site_keys_close(site);
+    for (struct site_key *key = atomic_load(&site->keys), *next; key; key = next) {
+        next = key->next;
+        explicit_bzero(key, sizeof *key);
+        free(key);
+    }
     zone_close(site->zone);
     free(site);
 }
@@ -157,7 +159,7 @@ int site_remove(struct site *site)
         if (month_is_ours(site, file) && unlinkat(site->folder, file, 0) < 0 && errno != ENOENT)
             return error_system(errno, "cannot remove %s", file);
     }
-    return site_keys_remove(site, NULL);
+    return 0;
 }
 
 /* ---- Months and days ---------------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 #ifndef LIBCOUNTER_SITE_H
 #define LIBCOUNTER_SITE_H
 
-#include "layout.h"
+#include "header.h"
 #include "period.h"
 #include "region.h"
 #include "store.h"
@@ -21,6 +21,14 @@ enum { SITE_FUTURE = 60, SITE_LEAP = 400 * 86400, SITE_ONLINE = 300, SITE_VISIT_
 struct site_month {
     struct region region;
     struct layout_month *file;
+};
+
+/* An identity key of one period: see site_keys.h. Two words, since another thread may read them while they are wiped. */
+struct site_key {
+    struct site_key *next;
+    int64_t start;
+    _Atomic uint64_t word[2];
+    _Atomic(bool) gone;
 };
 
 struct site {
@@ -41,19 +49,9 @@ struct site {
     _Atomic uint64_t tended;            /* ms: when this process last looked after the files */
     _Atomic(bool) gone;                 /* the file was replaced or removed: open the site anew */
     _Atomic(bool) detached;
-    _Atomic(struct site_key *) keys;    /* of periods, newest first: see site_keys.h */
+    _Atomic(struct site_key *) keys;    /* newest first */
     _Atomic int64_t keys_destroyed;     /* those that ended by then are gone */
     _Atomic(struct site_month *) month[LAYOUT_MONTHS];
-};
-
-/* What a new site is made with. */
-struct site_plan {
-    const char *timezone;               /* "" : the machine's */
-    enum counter_weekday week_start;    /* 0: Monday */
-    uint32_t exact_visitors, forget_days, retention_days;       /* 0: the defaults */
-    enum counter_rotation key_rotation; /* 0: never */
-    unsigned line_bits;                 /* 0: from exact_visitors; tests make small tables */
-    uint64_t key_check;
 };
 
 /* Opens the site or, with create, makes it. folder -1 is memory. COUNTER_ENOSITE where there is none, COUNTER_ECONFLICT
@@ -65,7 +63,7 @@ void site_close(struct site *site);
 /* Only detaches from the files: other threads may still be inside. Closed later. */
 void site_detach(struct site *site);
 
-/* Removes the files of the site: the site file first, then its months. */
+/* Removes the site's file and then its months. Keys of periods are site_keys_remove's. */
 int site_remove(struct site *site);
 
 /* The file names, into SITE_FILE_NAME bytes. */

@@ -12,14 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Two words, since another thread may be reading them while they are wiped. */
-struct site_key {
-    struct site_key *next;
-    int64_t start;
-    _Atomic uint64_t word[2];
-    _Atomic(bool) gone;
-};
-
 static enum period_kind kind_of(const struct site *site)
 {
     return site->key_rotation == COUNTER_ROTATION_DAILY ? PERIOD_DAY : PERIOD_MONTH;
@@ -155,13 +147,4 @@ int site_keys(struct site *site, int64_t t, bool create, struct identity_keys *o
         out->has_previous = r == 0;
     }
     return r == COUNTER_ENOSITE ? 0 : r;
-}
-
-void site_keys_close(struct site *site)
-{
-    for (struct site_key *key = atomic_load(&site->keys), *next; key; key = next) {
-        next = key->next;
-        explicit_bzero(key, sizeof *key);
-        free(key);
-    }
 }

@@ -20,6 +20,4 @@ int site_keys(struct site *site, int64_t t, bool create, struct identity_keys *o
 /* Removes the files of keys of periods that began before `first`; all of them where it is NULL. */
 int site_keys_remove(struct site *site, const struct period_date *first);
 
-void site_keys_close(struct site *site);
-
 #endif

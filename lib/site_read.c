@@ -98,9 +98,13 @@ static void count(struct reading *reading, int64_t at, bool previous)
 
 /* ---- Visitors ------------------------------------------------------------------------------------------------------- */
 
+/* Once somebody may have been counted or not, what was shown is the least: the table may lose what it was added to. */
 static void exact(struct counter_count *out, uint64_t visitors, const struct layout_figure *figure)
 {
     uint64_t unsure = figure ? atomic_load(&figure->unsure) : 0;
+    uint64_t shown = unsure > 0 ? atomic_load(&figure->shown) : 0;
+    if (visitors < shown)
+        visitors = shown;
     out->visitors = saturated(visitors);
     out->error = unsure == 0 ? 0 : visitors > unsure ? (double)unsure / (double)visitors : 1;
 }
@@ -146,7 +150,7 @@ static void all_visitors(const struct reading *reading, struct counter_count *ou
 {
     struct layout_figure *figure = &reading->site->file->all;
     if (reading->forgotten == 0 && !(atomic_load(&figure->pair) & FIGURE_ENDED))
-        exact(out, reading->counts.all, NULL);
+        exact(out, reading->counts.all, figure);
     else
         grown(out, figure, reading->counts.all, sketch_estimate(&reading->site->file->all_sketch),
               reading->site->region.writable && region_guard(&reading->site->region, figure, sizeof *figure) == 0);
@@ -276,13 +280,13 @@ static struct layout_figure *window_figure(const struct reading *reading, int wi
     return figure;
 }
 
-/* A longer window never shows less than one inside it: estimates are lifted to what those show, or have shown. */
+/* A longer window never shows less than one inside it: what is not exact is lifted to what those show, or have shown. */
 static void lift(const struct reading *reading, struct counter_stats *stats, uint32_t want, int window)
 {
     struct counter_count *longer = &stats->window[window];
     int64_t start = window_start(reading->frame, window), end = window_end(reading->frame, window);
 
-    if (longer->error < SKETCH_ERROR)
+    if (longer->error == 0)
         return;
     for (int i = 0; i < COUNTER_WINDOWS; i++) {
         if (i == window || window_start(reading->frame, i) < start || window_end(reading->frame, i) > end)

@@ -5,8 +5,8 @@
  *   1. fix the time, refuse the impossible; the first hit of a day prepares it (site_roll.c)
  *   2. read the visitor's 16 candidates and decide what the hit means
  *   3. make sure that nothing below can fail
- *   4. feed the sketches of the periods that the hit is new to
- *   5. if another visitor must be dropped: end what needs that one, then raise forgotten_until
+ *   4. if another visitor must be dropped: end what needs that one, then raise forgotten_until
+ *   5. feed the sketches of the periods that the hit is new to
  *   6. swap the cell; where somebody else changed it, back to 2
  *   7. add the visit and the hit to the day
  * A hit is acknowledged after 7. Until then it may be counted as a visitor without a hit, never the other way round.
@@ -24,7 +24,7 @@ struct touch {
     uint32_t time; /* the cell's new contents */
     unsigned bits;
     unsigned fresh;           /* periods of the hit in which the visitor was not known */
-    unsigned unsure;          /* of those, the ones in which it may have been all the same */
+    unsigned unsure;          /* of those, and ALL_TIME, the ones in which it may have been all the same */
     bool write;               /* the cell changes */
     bool stranger;            /* the table does not know the visitor */
     bool rejoins;             /* but it does under the key before the last rotation */
@@ -32,7 +32,7 @@ struct touch {
     int64_t seen;             /* of one that is not late: last seen before it, 0: never */
 };
 
-enum { ALL_KINDS = (1 << PERIOD_KINDS) - 1 };
+enum { ALL_KINDS = (1 << PERIOD_KINDS) - 1, ALL_TIME = 1 << PERIOD_KINDS };
 
 static unsigned bit_of(int kind)
 {
@@ -148,7 +148,7 @@ static void decide_stranger(struct touch *touch, uint64_t victim, int64_t t)
     touch->write = touch->time > recency_time(victim);
     if (!touch->write) { /* no room for one so old: known to the sketches only */
         touch->late = true;
-        touch->unsure = ALL_KINDS;
+        touch->unsure = ALL_KINDS | ALL_TIME;
     }
 }
 
@@ -182,7 +182,7 @@ static void decide(const struct site *site, const struct recency_slot *slot, con
     decide_coverage(site, touch, t);
 }
 
-/* ---- 3, 4. Sketches ----------------------------------------------------------------------------------------------- */
+/* ---- 3, 5. Sketches ----------------------------------------------------------------------------------------------- */
 
 struct feed {
     uint64_t hash;
@@ -306,11 +306,12 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
             return r;
         for (int i = touch->fresh ? 0 : KEPT_ONLINE; i < KEPT; i++)
             kept[i] = atomic_load(&state->kept[i]);
-        feed_sketches(&feed);
         if (touch->stranger && touch->write && recency_time(slot.old) > atomic_load(&state->forgotten_until) &&
             (r = site_forget(site, recency_time(slot.old))) < 0)
             return r;
+        feed_sketches(&feed);
     } while (touch->write && !recency_swap(&slot, touch->time, touch->bits));
+    decide_coverage(site, touch, t); /* again: a period may have closed, or lost its exactness, before the swap */
     if (touch->fresh)
         update_kept(state, kept, frame, touch);
     if (touch->write && !touch->late)
@@ -324,8 +325,12 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
 
 static void add_unsure(struct site *site, struct layout_day *day, const struct period_frame *frame, unsigned kinds)
 {
+    struct layout_figure *all = &site->file->all;
+
     if (kinds & 1u << PERIOD_DAY)
         atomic_fetch_add(&day->figure.unsure, 1);
+    if ((kinds & ALL_TIME) && region_guard(&site->region, all, sizeof *all) == 0)
+        atomic_fetch_add(&all->unsure, 1);
     for (int kind = PERIOD_WEEK; kind < PERIOD_KINDS; kind++) {
         struct layout_figure *figure = site_figure(site, &frame->of[kind], (enum period_kind)kind, false);
         if ((kinds & 1u << kind) && figure && region_guard(&site->region, figure, sizeof *figure) == 0)
@@ -380,7 +385,7 @@ int site_record(struct site *site, const struct store_hit *hit)
     if (frame->of[PERIOD_DAY].start > site_moment(&state->rolled) && (r = site_roll(site, frame)) < 0)
         return r;
     if (hit->nameless)
-        touch = (struct touch){.unsure = ALL_KINDS, .late = true};
+        touch = (struct touch){.unsure = ALL_KINDS | ALL_TIME, .late = true};
     else if (!hit->anonymous && (r = touch_visitor(site, month, frame, hit, &touch)) < 0)
         return r;
 

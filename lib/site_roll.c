@@ -178,8 +178,9 @@ int site_roll(struct site *site, const struct period_frame *frame)
     if ((r = keep_figures(site, last)) < 0 || (r = site_total(site, month, &total)) < 0)
         return r;
     site_raise_time(&state->rolled, start);
-    /* A writer that missed `rolled` added before it was set, so this sum has its hit; one that saw it sums by itself. */
-    if ((r = site_total(site, month, &total)) < 0 || (r = forget_due(site, frame)) < 0)
+    /* Again: a writer that missed `rolled` was there before it; one that saw it looks after its hit by itself. */
+    if ((r = keep_figures(site, last)) < 0 || (r = site_total(site, month, &total)) < 0 ||
+        (r = forget_due(site, frame)) < 0)
         return r;
     return new_month ? drop_old_months(site, frame) : 0;
 }
@@ -256,8 +257,13 @@ int site_forget(struct site *site, uint32_t time)
     const struct period_frame *now = site_frame(site, site_clock(site));
     if (forgotten == 0 && (r = end_all_time(site)) < 0)
         return r;
-    if (crosses_any(now, forgotten, time) && (r = end_periods(site, now, forgotten, time)) < 0)
+    if (!crosses_any(now, forgotten, time)) {
+        site_raise(&state->forgotten_until, time);
+        return 0;
+    }
+    if ((r = end_periods(site, now, forgotten, time)) < 0)
         return r;
     site_raise(&state->forgotten_until, time);
-    return 0;
+    /* A late hit that missed the mark was there before it, so this scan has it; one that saw it says so in `unsure`. */
+    return end_periods(site, now, forgotten, time);
 }

@@ -58,7 +58,8 @@ struct store_ops {
 /* Opens "memory:" or "file:DIR". settings is borrowed until close. */
 int store_open(struct store **out, const struct settings *settings);
 
-/* COUNTER_EINVAL naming a site name that breaks the rule: [A-Za-z0-9._-]{1,64}, no dot in front. */
+/* [A-Za-z0-9._-]{1,64}, no dot in front. The second is COUNTER_EINVAL naming a name that breaks the rule. */
+_Bool store_is_site_name(const char *name);
 int store_site_name(const char *name);
 
 /* The words of enum counter_verdict: "counted", "own_address" ... */

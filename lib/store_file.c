@@ -7,6 +7,7 @@
  */
 #include "error.h"
 #include "folder.h"
+#include "names.h"
 #include "site.h"
 #include "site_check.h"
 #include "site_keys.h"
@@ -298,7 +299,7 @@ static int file_remove(struct store *store, const char *name)
     struct site *site;
     int r = get_site(file_of(store), name, false, &site);
 
-    if (r < 0 || (r = site_remove(site)) < 0)
+    if (r < 0 || (r = site_remove(site)) < 0 || (r = site_keys_remove(site, NULL)) < 0)
         return r;
     atomic_store(&site->gone, true);
     leave(site);
@@ -352,63 +353,13 @@ static void file_close(struct store *store)
 
 /* ---- All sites, by name --------------------------------------------------------------------------------------------- */
 
-struct names {
-    char (*name)[65];
-    size_t count, room;
-};
-
-static int add_name(struct names *names, const char *name, size_t length)
-{
-    if (names->count == names->room) {
-        size_t room = names->room ? 2 * names->room : 64;
-        void *more = realloc(names->name, room * sizeof *names->name);
-        if (!more)
-            return error_set(COUNTER_ENOMEM, "no memory for %zu names of sites", room);
-        names->name = more;
-        names->room = room;
-    }
-    memcpy(names->name[names->count], name, length);
-    names->name[names->count++][length] = 0;
-    return 0;
-}
-
 static int list_memory(struct store_file *file, struct names *names)
 {
     for (int i = 0; i < CHAINS; i++)
         for (struct site *site = atomic_load(&file->chain[i]); site; site = site->next)
-            if (!atomic_load(&site->gone) && add_name(names, site->name, strlen(site->name)) < 0)
+            if (!atomic_load(&site->gone) && names_add(names, site->name, strlen(site->name)) < 0)
                 return COUNTER_ENOMEM;
     return 0;
-}
-
-static int list_folder(int folder, struct names *names)
-{
-    static const char suffix[] = ".counter";
-    struct dirent *entry;
-    int r = 0;
-    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
-
-    if (!list) {
-        r = error_system(errno, "cannot list the store's folder");
-        if (fd >= 0)
-            close(fd);
-        return r;
-    }
-    while (r == 0 && (entry = readdir(list)) != NULL) {
-        size_t length = strlen(entry->d_name);
-        if (entry->d_name[0] == '.' || length <= sizeof suffix - 1 || length > 64 + sizeof suffix - 1 ||
-            strcmp(entry->d_name + length - (sizeof suffix - 1), suffix) != 0)
-            continue;
-        r = add_name(names, entry->d_name, length - (sizeof suffix - 1));
-    }
-    closedir(list);
-    return r;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
 }
 
 static int file_sites(struct store *store, counter_row_fn *each, void *arg)
@@ -421,15 +372,10 @@ static int file_sites(struct store *store, counter_row_fn *each, void *arg)
     if (r == COUNTER_ENOSITE)
         return 0; /* nothing was ever counted: no sites */
     if (r == 0)
-        r = file->path ? list_folder(folder, &names) : list_memory(file, &names);
-    if (names.count > 0)
-        qsort(names.name, names.count, sizeof *names.name, by_name);
-    for (size_t i = 0; r == 0 && i < names.count; i++) {
-        struct counter_row row = {.name = names.name[i]};
-        if (store_site_name(row.name) == 0)
-            r = each(arg, &row);
-    }
-    free(names.name);
+        r = file->path ? names_of_folder(&names, folder) : list_memory(file, &names);
+    if (r == 0)
+        r = names_each(&names, each, arg);
+    names_free(&names);
     return r;
 }
 

@@ -71,6 +71,7 @@ static void check_frame(const struct zone *zone, int week_start, int64_t t)
     check(strlen(text) == 25);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const int64_t extremes[] = {INT64_MIN,        INT64_MIN + 1,    -(INT64_C(1) << 59), -1,       0, 1,

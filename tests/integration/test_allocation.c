@@ -9,6 +9,7 @@
 #include "../support/scratch.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -78,6 +79,17 @@ COUNTER_API void free(void *block)
 {
     outstanding -= watched && block;
     __libc_free(block);
+}
+
+/* The name of a file's owner may come from anywhere: the C library loads whole libraries for it, and keeps them. */
+COUNTER_API int getpwuid_r(uid_t uid, struct passwd *user, char *buffer, size_t size, struct passwd **found)
+{
+    (void)uid;
+    (void)user;
+    (void)buffer;
+    (void)size;
+    *found = NULL;
+    return 0;
 }
 
 #endif
@@ -161,10 +173,10 @@ static void begin_anew(void)
     assert_int_equal(mkdir(folder, 0700), 0);
 }
 
-static int64_t hits_there(void)
+static int64_t hits_there(const struct counter_options *options)
 {
-    struct counter *c = scratch_open(folder, 1000);
-    assert_non_null(c);
+    struct counter *c;
+    assert_int_equal(counter_open(&c, options), 0);
     int64_t hits = scratch_read(c, NOON + 3 * 86400).window[COUNTER_ALL_TIME].hits;
     counter_close(c);
     return hits;
@@ -198,7 +210,7 @@ static void fail_each(const char *store)
         if (outstanding != 0)
             fail_msg("allocation %ld of %ld: %ld blocks leaked", i, all, (long)outstanding);
         if (file && scratch_has(folder, ".counter"))
-            assert_int_equal(hits_there(), run.counted);
+            assert_int_equal(hits_there(&options), run.counted);
         assert_false(scratch_has(folder, ".new-"));
     }
 }

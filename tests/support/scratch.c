@@ -98,7 +98,7 @@ unsigned char *scratch_load(const char *path, size_t *size)
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
-    unsigned char *bytes = malloc((size_t)st.st_size + 1);
+    unsigned char *bytes = aligned_alloc(4096, ((size_t)st.st_size / 4096 + 1) * 4096);
     assert_non_null(bytes);
     assert_int_equal(read(fd, bytes, (size_t)st.st_size), st.st_size);
     close(fd);

@@ -24,7 +24,7 @@ void scratch_copy(const char *from, const char *to);    /* the files of a folder
 /* FOLDER/NAME, in a buffer of the caller. */
 const char *scratch_file(char path[SCRATCH_FILE], const char *folder, const char *name);
 
-unsigned char *scratch_load(const char *path, size_t *size);    /* malloc'ed */
+unsigned char *scratch_load(const char *path, size_t *size);    /* to be freed; aligned to a page */
 void scratch_save(const char *path, const void *bytes, size_t size);    /* over what is there, same inode */
 bool scratch_has(const char *folder, const char *part); /* a name in it holds that part; for children too */
 
