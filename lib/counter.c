@@ -127,31 +127,36 @@ static uint64_t identify(const struct identity_key *key, const char *site, const
                                length_of(hit->agent, hit->agent_length));
 }
 
-static int translate(const struct counter *c, const struct counter_hit *hit, const char *site, struct store_hit *out)
+/* What breaks a rule: another hit may be better. */
+static int understand(const struct counter *c, struct counter_hit *hit, struct client *client)
+{
+    int r = choose_site(c, &hit->site);
+    return r < 0 ? r : find_client(c, hit, client);
+}
+
+static int translate(const struct counter *c, const struct counter_hit *hit, const struct client *client,
+                     struct store_hit *out)
 {
     struct identity_keys keys;
     struct timespec now;
-    struct client client;
-    int r = find_client(c, hit, &client);
+    int r;
 
-    if (r < 0)
-        return r;
     *out = (struct store_hit){.at = hit->at};
     if (out->at == 0) {
         clock_gettime(CLOCK_REALTIME_COARSE, &now);
         out->at = now.tv_sec;
     }
-    judge(c, hit, &client, out);
+    judge(c, hit, client, out);
     if (out->verdict != COUNTER_COUNTED)
         return 0;
-    if ((r = c->store->ops->keys(c->store, site, out->at, 1, &keys)) < 0)
+    if ((r = c->store->ops->keys(c->store, hit->site, out->at, 1, &keys)) < 0)
         return r;
     out->nameless = !keys.known;
     if (keys.known)
-        out->id = identify(&keys.current, site, hit, &client);
+        out->id = identify(&keys.current, hit->site, hit, client);
     out->has_previous = keys.has_previous;
     if (keys.has_previous)
-        out->previous_id = identify(&keys.previous, site, hit, &client);
+        out->previous_id = identify(&keys.previous, hit->site, hit, client);
     return 0;
 }
 
@@ -161,13 +166,14 @@ int counter_record(struct counter *c, const struct counter_hit *hit, struct coun
 {
     struct counter_stats known;
     struct counter_hit own;
+    struct client client;
     struct store_hit given;
     size_t done;
     int r;
 
     if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 ||
         (stats && (r = abi_copy(&known, sizeof known, stats, "struct counter_stats")) < 0) ||
-        (r = choose_site(c, &own.site)) < 0 || (r = translate(c, &own, own.site, &given)) < 0 ||
+        (r = understand(c, &own, &client)) < 0 || (r = translate(c, &own, &client, &given)) < 0 ||
         (r = c->store->ops->record(c->store, own.site, &given, 1, &done, stats ? &known : NULL)) < 0)
         return r;
     if (stats)
@@ -185,12 +191,7 @@ struct batch {
     size_t n;
 };
 
-static bool is_refusal(int code)
-{
-    return code == COUNTER_EINVAL || code == COUNTER_ETIME;
-}
-
-/* Sends the batch; hits that break a rule are passed over. On failure tally->done is the first not dealt with. */
+/* Sends the batch; hits of impossible times are passed over. On failure tally->done is the first not dealt with. */
 static int send_batch(struct counter *c, struct batch *batch, struct counter_tally *tally)
 {
     size_t at = 0, n = batch->n;
@@ -204,7 +205,7 @@ static int send_batch(struct counter *c, struct batch *batch, struct counter_tal
         at += done;
         if (r == 0)
             break;
-        if (!is_refusal(r)) {
+        if (r != COUNTER_ETIME) {
             tally->done = batch->source[at];
             return r;
         }
@@ -219,18 +220,26 @@ static int add_to_batch(struct counter *c, struct batch *batch, const void *hit,
                         struct counter_tally *tally)
 {
     struct counter_hit own;
+    struct client client;
     struct store_hit given;
-    int r;
+    bool broken = false;
+    int r = abi_copy(&own, sizeof own, hit, "struct counter_hit");
 
-    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = choose_site(c, &own.site)) < 0 ||
-        (r = translate(c, &own, own.site, &given)) < 0) {
-        if (is_refusal(r)) {
-            tally->refused++;
-            return 0;
-        }
+    if (r == 0 && (r = understand(c, &own, &client)) < 0)
+        broken = true;
+    else if (r == 0)
+        r = translate(c, &own, &client, &given);
+    if (r < 0 && batch->n > 0) { /* first those before it, so that the last failure in order is the last told */
         int s = send_batch(c, batch, tally);
-        tally->done = s < 0 ? tally->done : index;
-        return s < 0 ? s : r;
+        return s < 0 ? s : add_to_batch(c, batch, hit, index, tally);
+    }
+    if (broken) {
+        tally->refused++;
+        return 0;
+    }
+    if (r < 0) {
+        tally->done = index;
+        return r;
     }
     if ((batch->n == BATCH || (batch->n > 0 && strcmp(batch->site, own.site) != 0)) &&
         (r = send_batch(c, batch, tally)) < 0)
@@ -255,15 +264,16 @@ int counter_record_many(struct counter *c, const struct counter_hit *hits, size_
         const char *hit = (const char *)hits + i * stride;
         if (*(const size_t *)(const void *)hit == stride) {
             r = add_to_batch(c, &batch, hit, i, &sum);
-        } else {
+        } else if ((r = send_batch(c, &batch, &sum)) == 0) {
             r = error_set(COUNTER_EINVAL, "hit %zu has another .size than the first", i);
             sum.done = i;
         }
     }
-    int s = send_batch(c, &batch, &sum);
+    if (r == 0)
+        r = send_batch(c, &batch, &sum);
     if (tally)
         abi_give(tally, &sum, sizeof sum);
-    return s < 0 ? s : r;
+    return r;
 }
 
 /* ---- Ask -------------------------------------------------------------------------------------------------------- */

@@ -73,8 +73,7 @@ bool recency_swap(struct recency_slot *slot, uint32_t time, unsigned bits)
 {
     uint64_t cell = (uint64_t)time << 33 | (uint64_t)bits << 30 | slot->mark[slot->which];
     uint64_t expected = slot->old;
-    return atomic_compare_exchange_strong_explicit(slot->cell, &expected, cell, memory_order_acq_rel,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong(slot->cell, &expected, cell);
 }
 
 uint64_t recency_key(const struct recency *table, size_t index, uint64_t cell)
@@ -128,6 +127,12 @@ void recency_forget(const struct recency *table, uint32_t before)
 }
 
 /* ---- Scans ------------------------------------------------------------------------------------------------------ */
+
+/* A scan comes after what was stored before it and before what is loaded after it: marks of what was dropped. */
+static void fence(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
 
 typedef int32_t four __attribute__((vector_size(16)));
 
@@ -193,6 +198,7 @@ void recency_scan_current(const struct recency *table, const struct recency_boun
                      from(bounds->start[2]), from(bounds->start[3]), from(1)};
     four count[6] = {0};
 
+    fence();
     for (size_t i = 0; i < lines; i++) {
         four high[2], low[2];
         load_line(table->cell + i * RECENCY_LINE, high, low);
@@ -202,6 +208,7 @@ void recency_scan_current(const struct recency *table, const struct recency_boun
                 count[w] -= high[half] > limit[w];
         }
     }
+    fence();
     memset(out, 0, sizeof *out);
     out->online = sum(count[0]);
     for (unsigned kind = 0; kind < 4; kind++)
@@ -234,6 +241,7 @@ void recency_scan(const struct recency *table, const struct recency_bounds *boun
     four online_from = from(bounds->online), online_end = from(bounds->online_end + 1), used = from(1);
     struct limits limits;
 
+    fence();
     for (unsigned kind = 0; kind < 4; kind++) {
         limits.previous[kind] = from(bounds->previous[kind]);
         limits.start[kind] = from(bounds->start[kind]);
@@ -248,6 +256,7 @@ void recency_scan(const struct recency *table, const struct recency_bounds *boun
             count_four(&limits, high[half], low[half], current, previous);
         }
     }
+    fence();
     memset(out, 0, sizeof *out);
     out->online = sum(online);
     out->all = sum(all);

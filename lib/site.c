@@ -88,6 +88,7 @@ int site_open(struct site **out, int folder, const char *name, const struct site
     if (folder >= 0 &&
         (r = region_fill_holes(&site->region, folder, file, layout_table_end(site->file->header.line_bits))) < 0)
         goto fail;
+    atomic_init(&site->keyed, plan->key_check != 0);
     site->table = (struct recency){site->file->cell, site->file->header.line_bits};
     site->year_sketch = (struct sketch *)(site->region.base + layout_table_end(site->table.line_bits));
     *out = site;
@@ -100,19 +101,24 @@ fail:
 static int verify(struct site *site);
 static void flush_stray_months(struct site *site);
 
+static void close_months(struct site_month *month)
+{
+    for (struct site_month *next; month; month = next) {
+        next = month->next;
+        region_close(&month->region);
+        free(month);
+    }
+}
+
 void site_close(struct site *site)
 {
     if (!site)
         return;
     if (!atomic_load(&site->gone) && verify(site) == 0)
         flush_stray_months(site);
-    for (unsigned i = 0; i < LAYOUT_MONTHS; i++) {
-        struct site_month *month = atomic_load(&site->month[i]);
-        if (month) {
-            region_close(&month->region);
-            free(month);
-        }
-    }
+    for (unsigned i = 0; i < LAYOUT_MONTHS; i++)
+        close_months(atomic_load(&site->month[i]));
+    close_months(atomic_load(&site->left));
     region_close(&site->region);
     for (struct site_key *key = atomic_load(&site->keys), *next; key; key = next) {
         next = key->next;
@@ -268,8 +274,8 @@ struct layout_figure *site_figure(const struct site *site, const struct period_s
         return NULL;
     if (kind == PERIOD_WEEK) {
         /* Weeks begin every seven dates, whatever the clock does; the first week holds 2000-01-01 or its end. */
-        int64_t week = (period_days(first) - (RECENCY_EPOCH / 86400 - 6)) / 7;
-        return week >= 0 && week < LAYOUT_WEEKS ? &site->file->week[week] : NULL;
+        int64_t days = period_days(first) - (RECENCY_EPOCH / 86400 - 6);
+        return days >= 0 && days / 7 < LAYOUT_WEEKS ? &site->file->week[days / 7] : NULL;
     }
     if (first.year < LAYOUT_FIRST_YEAR)
         return NULL;
@@ -347,7 +353,20 @@ static void start_write_back(struct site *site)
     flush_month(site, clock_month(site), false);
 }
 
-/* 1 if a file has gone or was replaced. A month that retention removed counts as such: its mapping must go too. */
+/* Retention removed a month, or somebody put another file in its place. */
+static void leave_month(struct site *site, unsigned index, struct site_month *month)
+{
+    struct site_month *head = atomic_load(&site->left), *expected = month;
+
+    if (!atomic_compare_exchange_strong(&site->month[index], &expected, NULL))
+        return;
+    region_detach(&month->region);
+    do
+        month->next = head;
+    while (!atomic_compare_exchange_weak(&site->left, &head, month));
+}
+
+/* 1 if the site's file has gone or was replaced. */
 static int verify(struct site *site)
 {
     char file[SITE_FILE_NAME];
@@ -360,6 +379,10 @@ static int verify(struct site *site)
         site_month_name(file, site->name, i);
         r = region_verify(&month->region, site->folder, file);
         atomic_fetch_add(&month->region.generation, 1);
+        if (r > 0) {
+            leave_month(site, i, month);
+            r = 0;
+        }
     }
     return r;
 }

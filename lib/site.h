@@ -19,6 +19,7 @@
 enum { SITE_FUTURE = 60, SITE_LEAP = 400 * 86400, SITE_ONLINE = 300, SITE_VISIT_GAP = 1800, SITE_FILE_NAME = 96 };
 
 struct site_month {
+    struct site_month *next;            /* of those that were left */
     struct region region;
     struct layout_month *file;
 };
@@ -48,10 +49,11 @@ struct site {
     struct recency table;
     _Atomic uint64_t tended;            /* ms: when this process last looked after the files */
     _Atomic(bool) gone;                 /* the file was replaced or removed: open the site anew */
-    _Atomic(bool) detached;
+    _Atomic(bool) detached;             /* and what it maps now is empty memory */
+    _Atomic(bool) keyed;                /* its key was compared with the store's */
     _Atomic(struct site_key *) keys;    /* newest first */
     _Atomic int64_t keys_destroyed;     /* those that ended by then are gone */
-    _Atomic(struct site_month *) month[LAYOUT_MONTHS];
+    _Atomic(struct site_month *) month[LAYOUT_MONTHS], left;
 };
 
 /* Opens the site or, with create, makes it. folder -1 is memory. COUNTER_ENOSITE where there is none, COUNTER_ECONFLICT
@@ -123,7 +125,7 @@ static inline uint32_t site_time(int64_t t)     /* s since 2000, clamped */
 }
 static inline int64_t site_utc(uint64_t time)
 {
-    return (int64_t)time + RECENCY_EPOCH;
+    return (int64_t)(time + RECENCY_EPOCH);
 }
 
 /* Sums saturate. */
@@ -131,6 +133,11 @@ static inline void site_add(uint64_t *sum, uint64_t value)
 {
     if (__builtin_add_overflow(*sum, value, sum))
         *sum = UINT64_MAX;
+}
+
+static inline int64_t site_saturated(uint64_t value)
+{
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
 /* *word = max(*word, value). True if it grew. */
@@ -153,6 +160,9 @@ static inline void site_raise_time(_Atomic int64_t *word, int64_t value)
 
 int site_record(struct site *site, const struct store_hit *hit);                /* site_record.c */
 int site_read(struct site *site, int64_t at, struct counter_stats *stats);      /* site_read.c */
+
+/* Opens what site_read will need after a hit of `at`: what cannot be shown must not be counted first. */
+int site_read_ready(struct site *site, int64_t at, uint32_t want);
 
 /* Visitors, visits, hits of one day. */
 int site_read_day(struct site *site, const struct period_frame *frame, struct counter_count *out);

@@ -34,11 +34,6 @@ struct reading {
     uint64_t forgotten; /* read after the counts */
 };
 
-static int64_t saturated(uint64_t value)
-{
-    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
-}
-
 /* ---- Counts of the table ------------------------------------------------------------------------------------------ */
 
 static bool use_kept(const uint64_t kept[KEPT], uint32_t second, struct recency_counts *counts)
@@ -98,21 +93,21 @@ static void count(struct reading *reading, int64_t at, bool previous)
 
 /* ---- Visitors ------------------------------------------------------------------------------------------------------- */
 
-/* Once somebody may have been counted or not, what was shown is the least: the table may lose what it was added to. */
+/* Exact but for those who may have been counted or not: where there are such, what was shown is the least. */
 static void exact(struct counter_count *out, uint64_t visitors, const struct layout_figure *figure)
 {
     uint64_t unsure = figure ? atomic_load(&figure->unsure) : 0;
     uint64_t shown = unsure > 0 ? atomic_load(&figure->shown) : 0;
     if (visitors < shown)
         visitors = shown;
-    out->visitors = saturated(visitors);
+    out->visitors = site_saturated(visitors);
     out->error = unsure == 0 ? 0 : visitors > unsure ? (double)unsure / (double)visitors : 1;
 }
 
 static void grown(struct counter_count *out, struct layout_figure *figure, uint64_t counted, uint64_t estimate,
                   bool writable)
 {
-    out->visitors = saturated(figure_grown(figure, counted, estimate, writable));
+    out->visitors = site_saturated(figure_grown(figure, counted, estimate, writable));
     out->error = out->visitors > 0 ? SKETCH_ERROR : 0;
 }
 
@@ -133,9 +128,14 @@ static int window_visitors(const struct reading *reading, enum period_kind kind,
         exact(out, counted, NULL);
         return 0;
     }
-    uint64_t pair = atomic_load(&figure->pair);
-    if (!(pair & FIGURE_ENDED) && (whole || (previous && figure_exact(pair) > 0))) {
-        exact(out, figure_exact(pair) > counted ? figure_exact(pair) : counted, figure);
+    /* Of a closed period that lost an entry only what was kept holds: a late hit may put somebody back a second time.
+     * So it is with last year once somebody came in this one, as years have no bit in the table. */
+    bool counts = whole && (kind != PERIOD_YEAR || !previous || site_clock(reading->site) < span->start);
+    uint64_t pair = atomic_load(&figure->pair), known = figure_exact(pair);
+    if (counts && counted > known)
+        known = counted;
+    if (!(pair & FIGURE_ENDED) && (whole || (previous && known > 0))) {
+        exact(out, known, figure);
         return 0;
     }
     if ((r = figure_estimate_of(reading->site, reading->frame, kind, previous, &estimate)) < 0)
@@ -218,8 +218,8 @@ static int window_sums(const struct reading *reading, enum period_kind kind, boo
         int64_t month = (int64_t)(first.year - LAYOUT_FIRST_YEAR) * 12 + first.month - 1;
         r = add_months(reading, month, month + (kind == PERIOD_MONTH ? 1 : 12), &hits, &visits);
     }
-    out->hits = saturated(hits);
-    out->visits = saturated(visits);
+    out->hits = site_saturated(hits);
+    out->visits = site_saturated(visits);
     return r;
 }
 
@@ -233,8 +233,8 @@ static int all_sums(const struct reading *reading, struct counter_count *out)
         int64_t first = (int64_t)site_month_index(site_frame(reading->site, since)->date);
         r = add_months(reading, first - 1, LAYOUT_MONTHS, &hits, &visits);
     }
-    out->hits = saturated(hits);
-    out->visits = saturated(visits);
+    out->hits = site_saturated(hits);
+    out->visits = site_saturated(visits);
     return r;
 }
 
@@ -293,7 +293,7 @@ static void lift(const struct reading *reading, struct counter_stats *stats, uin
             continue;
         const struct layout_figure *figure = want & 1u << i ? NULL : window_figure(reading, i);
         int64_t shorter = want & 1u << i ? stats->window[i].visitors
-                          : figure       ? saturated(atomic_load(&figure->shown))
+                          : figure       ? site_saturated(atomic_load(&figure->shown))
                                          : 0;
         if (shorter > longer->visitors)
             longer->visitors = shorter;
@@ -350,15 +350,37 @@ static const unsigned char by_length[COUNTER_WINDOWS] = {COUNTER_TODAY,     COUN
                                                          COUNTER_LAST_WEEK, COUNTER_THIS_MONTH, COUNTER_LAST_MONTH,
                                                          COUNTER_THIS_YEAR, COUNTER_LAST_YEAR,  COUNTER_ALL_TIME};
 
-int site_read(struct site *site, int64_t at, struct counter_stats *stats)
+static uint32_t wanted(uint32_t want)
 {
-    uint32_t want = (stats->want ? stats->want : COUNTER_WANT_BOX) & COUNTER_WANT_ALL;
-    struct reading reading = {.site = site};
-    int r = site_tend(site, site_now());
+    return (want ? want : COUNTER_WANT_BOX) & COUNTER_WANT_ALL;
+}
 
-    if (r != 0)
-        return r;
-    at = at < SITE_FIRST ? SITE_FIRST : at > SITE_LAST ? SITE_LAST : at;
+static int64_t possible(int64_t at)
+{
+    return at < SITE_FIRST ? SITE_FIRST : at > SITE_LAST ? SITE_LAST : at;
+}
+
+int site_read_ready(struct site *site, int64_t at, uint32_t want)
+{
+    int64_t clock = site_moment(&site->file->state.clock);
+    struct reading reading = {.site = site, .clock = possible(at > clock ? at : clock)};
+    struct counter_count unused;
+    int r = 0;
+
+    reading.frame = site_frame(site, reading.clock);
+    for (int i = 0; r == 0 && i < COUNTER_WINDOWS; i++)
+        if ((wanted(want) & 1u << i) && i != COUNTER_ALL_TIME)
+            r = window_sums(&reading, window_is[i].kind, window_is[i].previous, &unused);
+    return r;
+}
+
+static int read_windows(struct site *site, int64_t at, struct counter_stats *stats)
+{
+    uint32_t want = wanted(stats->want);
+    struct reading reading = {.site = site};
+    int r;
+
+    at = possible(at);
     reading.frame = site_frame(site, at);
     reading.clock = site_moment(&site->file->state.clock);
     count(&reading, at, want & WANT_PREVIOUS);
@@ -382,8 +404,14 @@ int site_read(struct site *site, int64_t at, struct counter_stats *stats)
         if ((want & 1u << i) && is_sum(&reading, i))
             stats->summed |= 1u << i;
     stats->online_floor = reading.forgotten >= site_time(at - SITE_ONLINE + 1);
-    stats->late = saturated(atomic_load(&site->file->state.late));
+    stats->late = site_saturated(atomic_load(&site->file->state.late));
     return 0;
+}
+
+int site_read(struct site *site, int64_t at, struct counter_stats *stats)
+{
+    int r = site_tend(site, site_now());
+    return r != 0 ? r : read_windows(site, at, stats);
 }
 
 int site_read_day(struct site *site, const struct period_frame *frame, struct counter_count *out)
@@ -399,7 +427,7 @@ int site_read_day(struct site *site, const struct period_frame *frame, struct co
         return r;
     if (site_frame(site, reading.clock)->of[PERIOD_DAY].previous <= frame->of[PERIOD_DAY].start) {
         struct counter_stats stats = {.want = 1u << COUNTER_TODAY | 1u << COUNTER_YESTERDAY};
-        if ((r = site_read(site, reading.clock, &stats)) < 0)
+        if ((r = read_windows(site, reading.clock, &stats)) < 0)
             return r;
         bool yesterday = frame->of[PERIOD_DAY].start < clock_day;
         *out = stats.window[yesterday ? COUNTER_YESTERDAY : COUNTER_TODAY];

@@ -154,16 +154,18 @@ static void decide_stranger(struct touch *touch, uint64_t victim, int64_t t)
 
 /* Just after a rotation a stranger may be known under the key before: then its visit goes on, and its old entry will be
  * made nameless, so that it is online once. It stays counted in the periods it was seen in. */
-static void decide_rejoin(const struct site *site, uint64_t previous_id, int64_t t, struct touch *touch,
-                          struct recency_slot *old)
+static int decide_rejoin(struct site *site, uint64_t previous_id, int64_t t, struct touch *touch)
 {
-    recency_locate(&site->table, identity_short(previous_id), old);
-    recency_find(old);
-    if (!old->found)
-        return;
+    struct recency_slot old;
+
+    recency_locate(&site->table, identity_short(previous_id), &old);
+    recency_find(&old);
+    if (!old.found)
+        return 0;
     touch->rejoins = true;
-    touch->seen = site_utc(recency_time(old->old));
+    touch->seen = site_utc(recency_time(old.old));
     touch->visit = t - touch->seen > SITE_VISIT_GAP || touch->seen - t > SITE_VISIT_GAP;
+    return region_guard(&site->region, old.cell, 8);
 }
 
 static void decide(const struct site *site, const struct recency_slot *slot, const struct period_frame *frame,
@@ -285,7 +287,7 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
                          const struct store_hit *hit, struct touch *touch)
 {
     struct layout_state *state = &site->file->state;
-    struct recency_slot slot, old;
+    struct recency_slot slot;
     uint64_t id = hit->id;
     int64_t t = hit->at;
     struct feed feed;
@@ -296,9 +298,8 @@ static int touch_visitor(struct site *site, struct site_month *month, const stru
     do {
         recency_find(&slot);
         decide(site, &slot, frame, t, touch);
-        if (touch->stranger && touch->write && hit->has_previous)
-            decide_rejoin(site, hit->previous_id, t, touch, &old);
-        if (touch->rejoins && (r = region_guard(&site->region, old.cell, 8)) < 0)
+        if (touch->stranger && touch->write && hit->has_previous &&
+            (r = decide_rejoin(site, hit->previous_id, t, touch)) < 0)
             return r;
         if (touch->write && (r = region_guard(&site->region, slot.cell, 8)) < 0)
             return r;
@@ -341,25 +342,34 @@ static void add_unsure(struct site *site, struct layout_day *day, const struct p
 static void set_clock(struct layout_state *state, int64_t t)
 {
     site_raise_time(&state->clock, t);
-    int64_t since = site_moment(&state->since);
-    while ((since == 0 || t < since) && !atomic_compare_exchange_weak(&state->since, &since, t))
+    int64_t since = atomic_load(&state->since);
+    while ((since < SITE_FIRST || t < since) && !atomic_compare_exchange_weak(&state->since, &since, t))
         ;
 }
 
-/* Years and all time add up months; a month that the clock has left is summed again after each late hit. */
-static int total_if_past(struct site *site, struct site_month *month, const struct period_frame *frame)
+static bool is_past(const struct site *site, const struct period_frame *frame)
 {
-    struct layout_total total;
-    if (site_moment(&site->file->state.rolled) < frame->of[PERIOD_MONTH].end)
-        return 0;
-    atomic_store_explicit(&month->region.written, true, memory_order_relaxed);
-    return site_total(site, site_month_index(frame->date), &total);
+    return site_moment(&site->file->state.rolled) >= frame->of[PERIOD_MONTH].end;
 }
 
-static int guard_sums(struct site *site, struct site_month *month, struct layout_day *day)
+/* Years and all time add up months; a month that the clock has left is summed again after each late hit. The hit is
+ * counted by now: where a month ended meanwhile and cannot be summed, the next day does it. */
+static void total_if_past(struct site *site, struct site_month *month, const struct period_frame *frame)
 {
-    int r = region_guard(&month->region, day, offsetof(struct layout_day, countries));
-    return r < 0 ? r : region_guard(&site->region, &site->file->state, sizeof site->file->state);
+    struct layout_total total;
+    if (!is_past(site, frame))
+        return;
+    atomic_store_explicit(&month->region.written, true, memory_order_relaxed);
+    site_total(site, site_month_index(frame->date), &total);
+}
+
+static int guard_sums(struct site *site, struct site_month *month, const struct period_frame *frame)
+{
+    struct layout_site *file = site->file;
+    int r = region_guard(&month->region, site_day(month, frame->date), offsetof(struct layout_day, countries));
+    if (r == 0 && is_past(site, frame))
+        r = region_guard(&site->region, &file->total[site_month_index(frame->date)], sizeof file->total[0]);
+    return r < 0 ? r : region_guard(&site->region, &file->state, sizeof file->state);
 }
 
 int site_record(struct site *site, const struct store_hit *hit)
@@ -375,9 +385,9 @@ int site_record(struct site *site, const struct store_hit *hit)
     const struct period_frame *frame = site_frame(site, hit->at);
     if ((r = site_month(site, site_month_index(frame->date), true, &month)) < 0)
         return r;
-    struct layout_day *day = site_day(month, frame->date);
-    if ((r = guard_sums(site, month, day)) < 0)
+    if ((r = guard_sums(site, month, frame)) < 0)
         return r;
+    struct layout_day *day = site_day(month, frame->date);
     if (hit->verdict != COUNTER_COUNTED && !hit->anonymous) {
         atomic_fetch_add(&day->excluded[(unsigned)hit->verdict % LAYOUT_VERDICTS], 1);
         return 0;
@@ -399,5 +409,6 @@ int site_record(struct site *site, const struct store_hit *hit)
         atomic_fetch_add(&day->excluded[(unsigned)hit->verdict % LAYOUT_VERDICTS], 1);
     atomic_fetch_add(&day->hour[period_hour(frame, hit->at)], 1);
     set_clock(state, hit->at);
-    return total_if_past(site, month, frame);
+    total_if_past(site, month, frame);
+    return 0;
 }

@@ -99,8 +99,8 @@ int site_total(struct site *site, unsigned index, struct layout_total *out)
         for (unsigned i = 0; i < LAYOUT_DAYS; i++) {
             const struct layout_day *day = &month->file->day[i];
             for (unsigned hour = 0; hour < 24; hour++)
-                site_add(&hits, atomic_load_explicit(&day->hour[hour], memory_order_relaxed));
-            site_add(&visits, atomic_load_explicit(&day->visits, memory_order_relaxed));
+                site_add(&hits, atomic_load(&day->hour[hour]));
+            site_add(&visits, atomic_load(&day->visits));
         }
     }
     bool grew = hits > atomic_load(&total->hits) || visits > atomic_load(&total->visits);
@@ -114,6 +114,24 @@ int site_total(struct site *site, unsigned index, struct layout_total *out)
     atomic_init(&out->hits, hits > kept_hits ? hits : kept_hits);
     atomic_init(&out->visits, visits > kept_visits ? visits : kept_visits);
     return 0;
+}
+
+/* The month of the newest hit, and once more the one before: its last hits may have come while it was left, and whoever
+ * should have summed them was killed. */
+static int sum_months(struct site *site, unsigned index)
+{
+    struct layout_total total;
+    if (index > 0)
+        site_total(site, index - 1, &total);
+    return site_total(site, index, &total);
+}
+
+/* What was stored at a month's end is written back with the next one's. */
+static void write_later(struct site *site, unsigned index)
+{
+    struct site_month *month;
+    if (site_month(site, index, false, &month) == 0 && month)
+        atomic_store_explicit(&month->region.written, true, memory_order_relaxed);
 }
 
 /* Visitors who were not seen for forget_days become unknown; what still counted them says goodbye to exactness. */
@@ -165,7 +183,6 @@ int site_roll(struct site *site, const struct period_frame *frame)
 {
     struct layout_state *state = &site->file->state;
     int64_t clock = site_moment(&state->clock), start = frame->of[PERIOD_DAY].start;
-    struct layout_total total;
     int r;
 
     if (clock == 0) {
@@ -175,12 +192,13 @@ int site_roll(struct site *site, const struct period_frame *frame)
     const struct period_frame *last = site_frame(site, clock);
     unsigned month = site_month_index(last->date);
     bool new_month = month != site_month_index(frame->date);
-    if ((r = keep_figures(site, last)) < 0 || (r = site_total(site, month, &total)) < 0)
+    if ((r = keep_figures(site, last)) < 0 || (r = sum_months(site, month)) < 0)
         return r;
+    if (new_month)
+        write_later(site, month);
     site_raise_time(&state->rolled, start);
     /* Again: a writer that missed `rolled` was there before it; one that saw it looks after its hit by itself. */
-    if ((r = keep_figures(site, last)) < 0 || (r = site_total(site, month, &total)) < 0 ||
-        (r = forget_due(site, frame)) < 0)
+    if ((r = keep_figures(site, last)) < 0 || (r = sum_months(site, month)) < 0 || (r = forget_due(site, frame)) < 0)
         return r;
     return new_month ? drop_old_months(site, frame) : 0;
 }

@@ -75,7 +75,7 @@ static int hour_rows(struct site *site, const struct period_frame *frame, counte
         if (row.start < 0)
             row.start = frame->of[PERIOD_DAY].end;
         if (month)
-            row.count.hits = (int64_t)atomic_load(&site_day(month, frame->date)->hour[hour]);
+            row.count.hits = site_saturated(atomic_load(&site_day(month, frame->date)->hour[hour]));
         snprintf(name, sizeof name, "%04d-%02d-%02dT%02d", frame->date.year, frame->date.month, frame->date.day, hour);
         r = each(arg, &row);
     }
@@ -99,7 +99,7 @@ int site_series(struct site *site, const char *from, const char *to, enum counte
 
 /* ---- What was not counted ------------------------------------------------------------------------------------------- */
 
-static int sum_verdicts(struct site *site, const struct range *range, int64_t sum[COUNTER_VERDICTS])
+static int sum_verdicts(struct site *site, const struct range *range, uint64_t sum[COUNTER_VERDICTS])
 {
     struct site_month *month;
 
@@ -111,14 +111,14 @@ static int sum_verdicts(struct site *site, const struct range *range, int64_t su
         if (!month)
             continue;
         for (int verdict = 1; verdict < COUNTER_VERDICTS; verdict++)
-            sum[verdict] += (int64_t)atomic_load(&site_day(month, date)->excluded[verdict]);
+            site_add(&sum[verdict], atomic_load(&site_day(month, date)->excluded[verdict]));
     }
     return 0;
 }
 
 int site_verdicts(struct site *site, const char *from, const char *to, counter_row_fn *each, void *arg)
 {
-    int64_t sum[COUNTER_VERDICTS] = {0};
+    uint64_t sum[COUNTER_VERDICTS] = {0};
     struct range range;
     int r = range_of(site, from, to, &range);
 
@@ -132,7 +132,7 @@ int site_verdicts(struct site *site, const char *from, const char *to, counter_r
         if (largest == 0)
             break;
         struct counter_row row = {.name = store_verdict_name((enum counter_verdict)largest),
-                                  .count.hits = sum[largest]};
+                                  .count.hits = site_saturated(sum[largest])};
         sum[largest] = 0;
         r = each(arg, &row);
     }

@@ -127,7 +127,7 @@ static int add_site(struct store_file *file, const char *name, bool create, stru
         made->next = head;
     } while (!atomic_compare_exchange_weak(chain, &head, made));
     *out = made;
-    return 0;
+    return site_tend(made, site_now()); /* from now on its files are looked after */
 }
 
 /* Leaves the files of a site that found them replaced. Once: what follows is a new struct site. */
@@ -153,6 +153,18 @@ static int get_site(struct store_file *file, const char *name, bool create, stru
 
 /* ---- The contract --------------------------------------------------------------------------------------------------- */
 
+/* A site that was opened while the store had lost its key must not be counted with a new one. */
+static int check_key(struct site *site, const struct identity_key *key)
+{
+    struct site_plan plan = {.timezone = "", .key_check = identity_check(key)};
+    if (atomic_load_explicit(&site->keyed, memory_order_relaxed))
+        return 0;
+    int r = header_check_plan(&site->file->header, &plan);
+    if (r == 0)
+        atomic_store_explicit(&site->keyed, true, memory_order_relaxed);
+    return r;
+}
+
 static int file_keys(struct store *store, const char *name, int64_t at, _Bool create, struct identity_keys *out)
 {
     struct site *site;
@@ -163,7 +175,8 @@ static int file_keys(struct store *store, const char *name, int64_t at, _Bool cr
     if (site->key_rotation > COUNTER_ROTATION_NEVER)
         return site_keys(site, at, create, out);
     *out = (struct identity_keys){.known = true};
-    return master_key(file_of(store), create, &out->current);
+    r = master_key(file_of(store), create, &out->current);
+    return r < 0 ? r : check_key(site, &out->current);
 }
 
 static int refuse_past(const struct site *site, int64_t at, int64_t clock)
@@ -191,7 +204,7 @@ static int file_read(struct store *store, const char *name, int64_t at, struct c
         r = site_read(site, at ? at : (int64_t)(site_now() / 1000), stats);
         if (r == SITE_GONE)
             leave(site);
-    } while (r == SITE_GONE);
+    } while (r == SITE_GONE || (r == 0 && atomic_load(&site->detached)));
     return r;
 }
 
@@ -202,23 +215,27 @@ static int file_record(struct store *store, const char *name, const struct store
     int r = 0;
 
     *done = 0;
+    if (stats && ((r = get_site(file_of(store), name, true, &site)) < 0 ||
+                  (r = site_read_ready(site, hits[n - 1].at, stats->want)) < 0))
+        return r;
     while (*done < n) {
         if (!site && (r = get_site(file_of(store), name, true, &site)) < 0)
             return r;
         if ((r = site_record(site, &hits[*done])) < 0)
             return r;
-        if (r == 0) {
-            ++*done;
-        } else {
+        if (r == SITE_GONE)
             leave(site);
+        if (atomic_load(
+                &site->detached)) /* maybe by another thread while the hit was counted: in a file that is gone */
             site = NULL;
-        }
+        else
+            ++*done;
     }
     if (!stats || !site)
         return 0;
     int64_t clock = site_moment(&site->file->state.clock), at = hits[n - 1].at;
     r = site_read(site, at > clock ? at : clock, stats);
-    return r == SITE_GONE ? file_read(store, name, at, stats) : r;
+    return r == SITE_GONE ? file_read(store, name, 0, stats) : r;
 }
 
 static int file_series(struct store *store, const char *name, const char *from, const char *to, enum counter_step step,

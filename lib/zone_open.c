@@ -95,7 +95,7 @@ static int open_named(struct zone **out, const char *name)
     unsigned char *bytes;
     size_t length = 0;
     ssize_t got = 1;
-    int fd, result = open_file(name, &fd);
+    int fd = -1, result = open_file(name, &fd);
 
     if (result < 0)
         return result;

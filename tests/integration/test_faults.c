@@ -84,7 +84,7 @@ static void mount_small(const char *size)
     snprintf(option, sizeof option, "size=%s,mode=700", size);
     if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
         scratch_skip("no mount namespace of our own");
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", folder, "tmpfs", 0, option) < 0)
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 || mount("tmpfs", folder, "tmpfs", 0, option) < 0)
         scratch_skip("tmpfs may not be mounted");
     scratch_file(filler, folder, "filler");
 }
@@ -155,6 +155,41 @@ static void a_disk_that_fills_up_refuses_hits_and_loses_none_that_it_took(void *
 {
     (void)state;
     scratch_run(count_on_full_disk, NULL);
+}
+
+/* Hits without visitors make the month's file of a new year and leave its sketch a hole: that is the next store to fail. */
+static void begin_year_on_full_disk(void *arg)
+{
+    char store[SCRATCH_FILE];
+    struct counter_options options = {.size = sizeof options,
+                                      .config = "",
+                                      .store = store,
+                                      .site = "portal",
+                                      .privacy_signal = COUNTER_SIGNAL_HITS_ONLY};
+    struct counter_hit hit = {.size = sizeof hit, .visitor = "v", .flags = COUNTER_HIT_PRIVACY};
+    struct counter *c;
+    (void)arg;
+
+    mount_small("16m");
+    snprintf(store, sizeof store, "file:%s", folder);
+    scratch_expect(counter_open(&c, &options) == 0);
+    for (int day = 300; day <= 320; day++) {
+        hit.at = NOON + day * DAY;
+        scratch_expect(counter_record(c, &hit, NULL) == COUNTER_PRIVACY_SIGNAL);
+    }
+    fill_disk();
+    scratch_expect(scratch_hit(c, 1, hit.at) == COUNTER_EFULL);
+    scratch_expect(scratch_read(c, hit.at).window[COUNTER_ALL_TIME].hits == 21);
+    unlink(filler);
+    scratch_expect(scratch_hit(c, 1, hit.at) == 0);
+    scratch_expect(scratch_read(c, hit.at).window[COUNTER_THIS_YEAR].visitors == 1);
+    counter_close(c);
+}
+
+static void a_year_that_begins_on_a_full_disk_is_refused_and_then_counted(void **state)
+{
+    (void)state;
+    scratch_run(begin_year_on_full_disk, NULL);
 }
 
 /* The same bytes with holes where there were zeros. */
@@ -770,6 +805,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_folder(a_full_disk_at_creation_is_an_error_and_leaves_no_part_of_a_file),
         in_folder(a_disk_that_fills_up_refuses_hits_and_loses_none_that_it_took),
+        in_folder(a_year_that_begins_on_a_full_disk_is_refused_and_then_counted),
         in_folder(a_copy_with_holes_on_a_full_disk_is_an_error_and_no_signal),
         in_folder(numbers_of_a_year_are_read_without_room_for_its_sketch),
         in_folder(a_limit_of_file_size_is_an_error_and_no_signal),

@@ -3,9 +3,9 @@
  *
  * The child that has this hit is single-stepped once, to learn where it stands when the files change: that is where a
  * rollover is half done. A place is an instruction and how often it was reached. Then one child a place runs into a
- * breakpoint there, the parent counts hits of both days and reads, and the child goes on. Whatever the place, the numbers
- * must come out the same. The day is the first of a month, so a new file is made on the way; and once nobody is due to be
- * forgotten, once some are.
+ * breakpoint there, the parent counts hits of both days and reads, and the child goes on, or is killed. Whatever the
+ * place, the numbers must come out the same. The day is the first of a month, so a new file is made on the way; and once
+ * nobody is due to be forgotten, once some are.
  */
 #include "../support/scratch.h"
 #include "site.h"
@@ -26,6 +26,8 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+
+#if defined(__x86_64__) /* breakpoints and registers differ elsewhere */
 
 enum { FEBRUARY = 1706720400 }; /* 2024-02-01T00:00:00+07:00, a Thursday */
 enum { DAY = 86400, OLD = 10, YESTERDAYS = 30 };
@@ -166,7 +168,7 @@ static void let_go(pid_t pid)
 
 /* ---- Where it stores ------------------------------------------------------------------------------------------------ */
 
-enum { PLACES = 1024, VISITED = 1 << 16, STEPS = 400000, EVERY = 256, OFTEN = 64 };
+enum { PLACES = 1024, VISITED = 1 << 16, STEPS = 400000, EVERY = 512, OFTEN = 64 };
 
 struct place {
     uint64_t address;
@@ -291,11 +293,22 @@ static bool find_places(struct walk *walk)
 
 /* ---- What others do meanwhile, and what comes out ----------------------------------------------------------------------- */
 
-static struct counter_stats look(struct site *site, int64_t at)
+static struct counter_stats look_for(struct site *site, int64_t at, uint32_t want)
 {
-    struct counter_stats stats = {.want = COUNTER_WANT_ALL};
+    struct counter_stats stats = {.want = want};
     assert_int_equal(site_read(site, at, &stats), 0);
     return stats;
+}
+
+static struct counter_stats look(struct site *site, int64_t at)
+{
+    return look_for(site, at, COUNTER_WANT_ALL);
+}
+
+/* Alone, as a look at the month itself mends the month's total. */
+static int64_t hits_of_all_time(struct site *site)
+{
+    return look_for(site, FEBRUARY + 60, 1u << COUNTER_ALL_TIME).window[COUNTER_ALL_TIME].hits;
 }
 
 static void must_be(const struct counter_count *count, int64_t hits, int64_t visits, int64_t visitors)
@@ -317,7 +330,7 @@ static void count_meanwhile(struct site *site)
     assert_int_equal(hit(site, 7, FEBRUARY - 20), 0);
     assert_int_equal(hit(site, 700, FEBRUARY - 10), 0);
     assert_int_equal(hit(site, 2, FEBRUARY - 5), 0);
-    struct counter_stats stats = look(site, FEBRUARY + 60);
+    struct counter_stats stats = look_for(site, FEBRUARY + 60, 1u << COUNTER_TODAY | 1u << COUNTER_YESTERDAY);
     assert_in_range(stats.window[COUNTER_TODAY].hits, 10, 11);
     assert_int_equal(stats.window[COUNTER_TODAY].visitors, 10);
     assert_int_equal(stats.window[COUNTER_YESTERDAY].hits, YESTERDAYS + 3);
@@ -326,12 +339,12 @@ static void count_meanwhile(struct site *site)
 
 static void check_outcome(struct site *site)
 {
+    assert_int_equal(hits_of_all_time(site), OLD + YESTERDAYS + 14);
     struct counter_stats stats = look(site, FEBRUARY + 60);
     must_be(&stats.window[COUNTER_TODAY], 11, 6 + 4, 10); /* the four went on half an hour later */
     must_be(&stats.window[COUNTER_YESTERDAY], YESTERDAYS + 3, YESTERDAYS + 2, YESTERDAYS + 1);
     must_be(&stats.window[COUNTER_THIS_MONTH], 11, 10, 10);
     assert_int_equal(stats.window[COUNTER_LAST_MONTH].hits, OLD + YESTERDAYS + 3);
-    assert_int_equal(stats.window[COUNTER_ALL_TIME].hits, OLD + YESTERDAYS + 14);
     assert_true(stats.window[COUNTER_TODAY].error == 0 && stats.window[COUNTER_YESTERDAY].error == 0);
     assert_in_range(stats.late, 1, 2); /* two if the child's hit came after its visitor's next one */
 
@@ -347,7 +360,10 @@ static void check_outcome(struct site *site)
     }
 }
 
-static void pause_at(const struct place *place, bool behind)
+static unsigned missed; /* places that a child did not come to: random names take other ways through printf */
+
+/* A child stands there, or behind its hit. */
+static pid_t stop_at(const struct place *place, bool behind)
 {
     restore_state();
     pid_t pid = start_child();
@@ -357,12 +373,35 @@ static void pause_at(const struct place *place, bool behind)
         more = (i == 0 || go_on(pid, PTRACE_SINGLESTEP)) && run_to(pid, place->address);
     if (more && behind)
         more = go_on(pid, PTRACE_SINGLESTEP);
-    assert_true(more);
+    missed += !more;
+    return pid;
+}
+
+static void pause_at(const struct place *place, bool behind)
+{
+    pid_t pid = stop_at(place, behind);
     struct site *site = open_portal(false);
     assert_non_null(site);
     count_meanwhile(site);
     let_go(pid);
     check_outcome(site);
+    site_close(site);
+}
+
+/* Its hit was not acknowledged: it may be there or not, and its visitor's visit with it. The others' are all there. */
+static void kill_at(const struct place *place)
+{
+    pid_t pid = stop_at(place, true);
+    kill(pid, SIGKILL);
+    assert_int_equal(scratch_wait(pid), 256 + SIGKILL);
+    struct site *site = open_portal(false);
+    assert_non_null(site);
+    count_meanwhile(site);
+    assert_in_range(hits_of_all_time(site), OLD + YESTERDAYS + 13, OLD + YESTERDAYS + 14);
+    struct counter_stats stats = look(site, FEBRUARY + 60);
+    assert_in_range(stats.window[COUNTER_TODAY].visits, 9, 10);
+    must_be(&stats.window[COUNTER_YESTERDAY], YESTERDAYS + 3, YESTERDAYS + 2, YESTERDAYS + 1);
+    assert_int_equal(stats.window[COUNTER_LAST_MONTH].hits, OLD + YESTERDAYS + 3);
     site_close(site);
 }
 
@@ -377,11 +416,13 @@ static void pause_everywhere(unsigned days)
     memset(&walk, 0, sizeof walk);
     forget_days = days;
     make_state();
+    missed = 0;
     bool traced = find_places(&walk);
     fprintf(stderr, "# %u instructions, %u stores, %u places\n", walk.steps, walk.stores, walk.places);
     for (unsigned i = 0; i < walk.places; i++) {
         pause_at(&walk.place[i], false);
         pause_at(&walk.place[i], true);
+        kill_at(&walk.place[i]);
     }
     close(folder_fd);
     for (int i = 0; i < 2; i++)
@@ -390,25 +431,39 @@ static void pause_everywhere(unsigned days)
     if (!traced)
         skip();
     assert_true(walk.stores > 10);
+    assert_true(missed <= walk.places / 4); /* of three times as many */
 }
 
-static void a_writer_paused_anywhere_in_a_rollover_loses_nobodys_hit(void **state)
+static void a_writer_paused_or_killed_anywhere_in_a_rollover_loses_nobodys_hit(void **state)
 {
     (void)state;
     pause_everywhere(35);
 }
 
-static void nor_does_one_that_is_paused_while_it_forgets(void **state)
+static void nor_does_one_that_forgets_visitors_on_the_way(void **state)
 {
     (void)state;
     pause_everywhere(1);
 }
 
+#else
+
+static void a_writer_paused_or_killed_anywhere_in_a_rollover_loses_nobodys_hit(void **state)
+{
+    (void)state;
+    fputs("# skipped: breakpoints are set as x86-64 has them\n", stderr);
+    skip();
+}
+
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_writer_paused_anywhere_in_a_rollover_loses_nobodys_hit),
-        cmocka_unit_test(nor_does_one_that_is_paused_while_it_forgets),
+        cmocka_unit_test(a_writer_paused_or_killed_anywhere_in_a_rollover_loses_nobodys_hit),
+#if defined(__x86_64__)
+        cmocka_unit_test(nor_does_one_that_forgets_visitors_on_the_way),
+#endif
     };
     return cmocka_run_group_tests_name("paused", tests, NULL, NULL);
 }
