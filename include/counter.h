@@ -26,8 +26,8 @@
  *   Threads   One handle may be used by any number of threads at once. No call takes a lock across a wait.
  *   Fork      A handle stays good in both processes; a child of a "memory:" store goes on with a copy of its own.
  *             Open it after privileges are dropped: files are reopened later.
- *   Waiting   Counting and asking never wait, not even for the disk, except for page faults; counter_sync and
- *             counter_close wait for the disk.
+ *   Waiting   Counting and asking never wait, not even for the disk, except for page faults and where a file is made: a
+ *             site's first hit and the first of a month. counter_sync waits for the disk.
  *   Manners   Nothing is printed, no signal handler changed, TZ and locale left alone, no thread started.
  */
 #ifndef COUNTER_H

@@ -87,9 +87,9 @@ static bool covered(const struct site *site, const struct period_frame *now, int
 
 static void decide_coverage(const struct site *site, struct touch *touch, int64_t t)
 {
-    int64_t clock = site_clock(site);
+    int64_t clock = touch->fresh ? site_clock(site) : t;
 
-    if (t >= clock || !touch->fresh)
+    if (t >= clock)
         return;
     const struct period_frame *now = site_frame(site, clock);
     for (int kind = 0; kind < PERIOD_KINDS; kind++)
