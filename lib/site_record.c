@@ -16,7 +16,6 @@
 #include "error.h"
 
 #include <stdio.h>
-
 #include <string.h>
 
 /* What one hit changes, decided from one reading of its visitor's cell. Sets are of 1 << enum period_kind. */
