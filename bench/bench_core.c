@@ -82,15 +82,18 @@ static void compare(const char *what, const char *unit, double scale, measure_fn
 /* ---- Recording ------------------------------------------------------------------------------------------------------ */
 
 static struct site *site;
-static int64_t base;
+static int64_t base; /* where the benchmark's time began */
+static time_t begun;
 static uint64_t ids[VISITORS];
+static uint64_t process; /* its visitors come in another order than another's */
 
 static double record_returning(void)
 {
     static uint64_t turn;
     double start = now_ns();
+    int64_t at = base + (time(NULL) - begun);
     for (uint64_t i = 0; i < HITS; i++, turn++) {
-        struct store_hit hit = {.id = ids[mix(turn) % VISITORS], .at = base + (int64_t)(turn >> 18)};
+        struct store_hit hit = {.id = ids[mix(turn ^ process << 40) % VISITORS], .at = at};
         if (site_record(site, &hit) < 0)
             fail("record");
     }
@@ -163,7 +166,7 @@ static double read_windows(uint32_t want, int64_t step)
     struct counter_stats stats = {.size = sizeof stats, .want = want};
     double start = now_ns();
     if (at == 0)
-        at = base + 40;
+        at = base + 200;
     for (int i = 0; i < 100; i++)
         if (site_read(site, at += step, &stats) < 0)
             fail("read");
@@ -210,7 +213,7 @@ static double whole_request(int64_t step)
     struct counter_stats stats = {.size = sizeof stats};
     double start = now_ns();
     if (at == 0)
-        at = base + 50;
+        at = base + 200;
     for (int i = 0; i < 100; i++) {
         struct counter *c;
         struct counter_hit hit = {
@@ -254,6 +257,7 @@ static double hits_per_second(int processes)
     double start = now_ns();
     for (int p = 0; p < processes; p++)
         if (fork() == 0) {
+            process = (uint64_t)p;
             for (int i = 0; i < 5; i++)
                 record_returning();
             _exit(0);
@@ -289,7 +293,8 @@ int main(void)
         return perror(folder), 1;
     atexit(remove_folder);
     snprintf(store_url, sizeof store_url, "file:%s", folder);
-    base = time(NULL) - 4000;
+    begun = time(NULL);
+    base = begun - 4000;
     for (uint64_t i = 0; i < VISITORS; i++)
         ids[i] = mix(i);
 

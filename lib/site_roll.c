@@ -99,7 +99,7 @@ int site_total(struct site *site, unsigned index, struct layout_total *out)
         for (unsigned i = 0; i < LAYOUT_DAYS; i++) {
             const struct layout_day *day = &month->file->day[i];
             for (unsigned hour = 0; hour < 24; hour++)
-                site_add(&hits, atomic_load(&day->hour[hour]));
+                site_add(&hits, site_hour_hits(day, hour));
             site_add(&visits, atomic_load(&day->visits));
         }
     }

@@ -75,7 +75,7 @@ static int hour_rows(struct site *site, const struct period_frame *frame, counte
         if (row.start < 0)
             row.start = frame->of[PERIOD_DAY].end;
         if (month)
-            row.count.hits = site_saturated(atomic_load(&site_day(month, frame->date)->hour[hour]));
+            row.count.hits = site_saturated(site_hour_hits(site_day(month, frame->date), (unsigned)hour));
         snprintf(name, sizeof name, "%04d-%02d-%02dT%02d", frame->date.year, frame->date.month, frame->date.day, hour);
         r = each(arg, &row);
     }

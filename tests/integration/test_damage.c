@@ -300,10 +300,10 @@ static void numbers_saturate_and_never_turn_negative(void **state)
     for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
         struct layout_month *month = (void *)whole.bytes[1];
         struct layout_site *site = (void *)whole.bytes[0];
-        atomic_store(&month->day[27].hour[3], huge[i]);
-        atomic_store(&month->day[27].hour[12], huge[i]);
+        atomic_store(&month->day[27].hour[0][3], huge[i]);
+        atomic_store(&month->day[27].hour[1][12], huge[i]);
         atomic_store(&month->day[27].visits, huge[i]);
-        atomic_store(&month->day[26].hour[1], huge[i]);
+        atomic_store(&month->day[26].hour[0][1], huge[i]);
         atomic_store(&site->state.late, huge[i]);
         month->sketch[27].reg[7] = site->all_sketch.reg[9] = 255;
         put(&whole);
