@@ -326,10 +326,10 @@ bars() {
     out=$(script -qec "'$counter' series --from 2020-11-21" /dev/null </dev/null 2>&1 | tr -d '\r')
     [[ $(row 2020-11-21) == "0 0 0" && $(row 2020-11-22) == "1 1 1 $half" && $(row 2020-11-23) == "2 2 3 $half$half" ]]
 }
-if command -v script >/dev/null; then
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
     check "a terminal gets bars, the longest for the most visitors" bars
 else
-    skip "a terminal gets bars, the longest for the most visitors" "no script(1)"
+    skip "a terminal gets bars, the longest for the most visitors" "no script(1), or no pseudo-terminal to be had"
 fi
 
 # A hit older than its visitor's last: whether the visitor was new on that day is not known.
