@@ -9,6 +9,8 @@
 #   V=1                  shows every command
 #   CC=clang CFLAGS=-O3  CFLAGS, CPPFLAGS and LDFLAGS are added behind our own
 #   SANITIZE=address,undefined | thread   builds in build-asan, build-tsan
+#   REDIS=no             without the Redis store, and so without hiredis
+#   TLS=yes              with rediss://, and so with OpenSSL
 #   INSTALL=no           test and demo install no missing package, they name it and stop
 
 # ---- What is built --------------------------------------------------------------------------------------------------
@@ -23,15 +25,27 @@ VERSION  := $(MAJOR).$(call version,MINOR).$(call version,PATCH)
 object    = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $1))
 program   = $(patsubst %.c,$(BUILD)/%,$(wildcard $1))
 
-LIBRARY  := $(call object,lib/*.c)
+REDIS    ?= yes
+TLS      ?= no
+export REDIS
+redis     = $(filter-out lib/redis_url.c,$(wildcard lib/redis_*.c lib/remote*.c lib/store_redis.c))
+LIBRARY  := $(filter-out $(if $(filter no,$(REDIS)),$(patsubst %.c,$(BUILD)/obj/%.o,$(redis))),$(call object,lib/*.c))
 COMMAND  := $(call object,tools/*.c)
 PORTAL   := $(call object,examples/portal/*.c)
 EXAMPLES := $(call program,examples/*.c)
-BENCHES  := $(call program,bench/*.c)
-UNIT     := $(call program,tests/unit/test_*.c tests/integration/test_*.c)
+BENCHES  := $(filter-out $(if $(filter no,$(REDIS)),%/bench_redis),$(call program,bench/*.c))
+TESTED   := $(wildcard tests/unit/test_*.c tests/integration/test_*.c)
+SUPPORT  := $(wildcard tests/support/*.c)
+ifeq ($(REDIS),no)
+# Tests of what is left out, and what only they need.
+only_redis := $(addprefix tests/support/,copies.c real_cluster.c real_sentinels.c redis_ask.c)
+TESTED     := $(filter-out $(wildcard tests/integration/test_redis_*.c) tests/unit/test_redis_slot.c,$(TESTED))
+SUPPORT    := $(filter-out $(only_redis),$(SUPPORT))
+endif
+UNIT     := $(patsubst %.c,$(BUILD)/%,$(TESTED))
 FUZZ     := $(call program,tests/fuzz/fuzz_*.c)
 REPLAY   := $(patsubst $(BUILD)/tests/fuzz/fuzz_%,$(BUILD)/tests/fuzz/test_%,$(FUZZ))
-SCRIPTS  := $(wildcard tests/integration/test_*.sh)
+SCRIPTS  := $(filter-out $(if $(filter no,$(REDIS)),%/test_redis_command.sh %/test_redis_readme.sh),$(wildcard tests/integration/test_*.sh))
 
 SHARED   := $(BUILD)/libcounter.so.$(MAJOR)
 STATIC   := $(BUILD)/libcounter.a
@@ -65,14 +79,20 @@ ifeq ($(SANITIZE),)
 $(BUILD)/obj/lib/recency.o $(BUILD)/obj/lib/sketch.o: private OPTIMISE := -O3 -g
 endif
 
-SODIUM   := $(shell $(PKG_CONFIG) --cflags libsodium 2>/dev/null)
-COMPILE   = $(CC) -std=c11 -D_GNU_SOURCE $(INCLUDE) $(SODIUM) $(OPTIMISE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) \
+USES     := libsodium$(if $(filter no,$(REDIS)),, hiredis$(if $(filter yes,$(TLS)), openssl))
+WITHOUT  := $(if $(filter no,$(REDIS)),-DCOUNTER_NO_REDIS)$(if $(filter yes,$(TLS)),-DCOUNTER_TLS)
+# hiredis.pc names the folder inside include/, where there is a read.h; we say <hiredis/hiredis.h>.
+OTHERS   := $(filter-out -I/usr/include,$(patsubst -I%/hiredis,-I%,$(shell $(PKG_CONFIG) --cflags $(USES) 2>/dev/null)))
+COMPILE   = $(CC) -std=c11 -D_GNU_SOURCE $(INCLUDE) $(OTHERS) $(WITHOUT) $(OPTIMISE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) \
             -fstack-protector-strong $(FORTIFY) $(CHECKS) $(CPPFLAGS) $(CFLAGS)
 LINK      = $(CC) $(OPTIMISE) -pthread $(CHECKS) -Wl,-z,relro,-z,now -Wl,--as-needed $(CFLAGS) $(LDFLAGS)
 
 # Programs carry third-party libraries inside: a CGI program is started for every page, and each shared library delays it.
-LIBS        := $(shell $(PKG_CONFIG) --libs libsodium 2>/dev/null) -lm
-LIBS_INSIDE := $(or $(wildcard $(shell $(PKG_CONFIG) --variable=libdir libsodium 2>/dev/null)/libsodium.a),$(LIBS)) -lm
+LIBS        := $(shell $(PKG_CONFIG) --libs $(USES) 2>/dev/null) -lm
+inside       = $(or $(wildcard $(shell $(PKG_CONFIG) --variable=libdir $1 2>/dev/null)/$1.a \
+                    $(shell $(PKG_CONFIG) --variable=libdir $1 2>/dev/null)/lib$1.a),$(shell $(PKG_CONFIG) --libs $1 2>/dev/null))
+LIBS_INSIDE := $(foreach library,$(filter-out openssl,$(USES)),$(call inside,$(library))) \
+               $(if $(findstring openssl,$(USES)),$(shell $(PKG_CONFIG) --libs openssl)) -lm
 
 .PHONY: all
 all: $(SHARED) $(BUILD)/libcounter.so $(STATIC) $(PROGRAMS) $(BUILD)/libcounter.pc
@@ -99,6 +119,13 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/compile.is | $(BUILD)/needs
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# The scripts that run inside Redis are part of the library, and called by their SHA-1.
+script    = $(patsubst %,lib/remote_%.lua,$1)
+sha1_of   = '"$(firstword $(shell cat $(call script,$1) | sha1sum))"'
+$(BUILD)/obj/lib/remote_talk.o: $(call script,state count answer keep merge)
+$(BUILD)/obj/lib/remote_talk.o: private CPPFLAGS += -DSCRIPT_COUNT=$(call sha1_of,state count answer) \
+                                                    -DSCRIPT_KEEP=$(call sha1_of,state keep merge)
 
 # ---- Library and programs -------------------------------------------------------------------------------------------
 
@@ -134,13 +161,14 @@ $(EXAMPLES): $(BUILD)/%: $(BUILD)/obj/%.o $(STATIC)
 
 $(BUILD)/libcounter.pc: pkgconfig/libcounter.pc.in FORCE
 	@mkdir -p $(@D)
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+	$(Q)sed -e 's|@LIBS@|$(patsubst lib%,-l%,$(patsubst openssl,-lssl -lcrypto,$(patsubst hiredis%,-lhiredis%,$(USES))))|' \
+	    -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
 	    -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' $< >$@
 
 # ---- Tests ----------------------------------------------------------------------------------------------------------
 
 # Tests see the library's insides, so they link its objects, and take what they want of the programs' own.
-$(BUILD)/insides.a: $(LIBRARY) $(COMMAND) $(PORTAL) $(call object,tests/support/*.c) $(BUILD)/link.is
+$(BUILD)/insides.a: $(LIBRARY) $(COMMAND) $(PORTAL) $(patsubst %.c,$(BUILD)/obj/%.o,$(SUPPORT)) $(BUILD)/link.is
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
@@ -186,8 +214,9 @@ HEADERS = $(wildcard include/*.h lib/*.h tools/*.h examples/portal/*.h)
 
 .PHONY: lint check-format format
 lint:
-	$(Q)printf '%s\n' $(SOURCES) | xargs -P 2 -I{} clang-tidy --quiet {} -- -std=c11 -D_GNU_SOURCE -Iinclude -Ilib
-	$(Q)cppcheck --quiet --std=c11 -D_GNU_SOURCE -Iinclude -Ilib --enable=warning,performance,portability --inline-suppr \
+	$(Q)printf '%s\n' $(SOURCES) | xargs -P 2 -I{} clang-tidy --quiet {} -- -std=c11 -D_GNU_SOURCE -Iinclude -Ilib \
+	    -DSCRIPT_COUNT='""' -DSCRIPT_KEEP='""'
+	$(Q)cppcheck --quiet --std=c11 -D_GNU_SOURCE -DSCRIPT_COUNT='""' -DSCRIPT_KEEP='""' -Iinclude -Ilib --enable=warning,performance,portability --inline-suppr \
 	    --error-exitcode=1 $(SOURCES)
 	$(Q)shellcheck .ci/run $(shell find tests examples bench -name '*.sh')
 

@@ -18,6 +18,7 @@
  *             at most 30 minutes after the one before. visitor: one identity. online: seen in the last 300 seconds.
  *   Result    < 0 failed, and counter_error() says why. 0 done. > 0 done, and the value says what (counter_record).
  *             After a failure nothing was counted, except after COUNTER_ETIMEOUT, which means: once or not at all.
+ *             Do not send such a hit again: nothing that was counted is counted twice by this library's own retries.
  *   Structs   Set .size to sizeof the struct, leave the rest zero for defaults; later versions append members.
  *             In an array of structs every element has the size that the first one says.
  *   Strings   Borrowed for the call only. A member X with a companion X_length need not end in NUL; length 0 means it does.
@@ -26,8 +27,9 @@
  *   Threads   One handle may be used by any number of threads at once. No call takes a lock across a wait.
  *   Fork      A handle stays good in both processes; a child of a "memory:" store goes on with a copy of its own.
  *             Open it after privileges are dropped: files are reopened later.
- *   Waiting   Counting and asking never wait, not even for the disk, except for page faults and where a file is made: a
- *             site's first hit and the first of a month. counter_sync waits for the disk.
+ *   Waiting   "file:": counting and asking never wait, not even for the disk, except for page faults and where a file is
+ *             made: a site's first hit and the first of a month. counter_sync waits for the disk. "redis:": a call waits
+ *             at most options.deadline ms, connecting included; with the server away it fails at once after two such.
  *   Manners   Nothing is printed, no signal handler changed, TZ and locale left alone, no thread started.
  */
 #ifndef COUNTER_H
@@ -63,7 +65,7 @@ enum counter_code {
     COUNTER_ECONFLICT  = -7,   /* an option differs from what the site was created with, or the key from the store's */
     COUNTER_ETIME      = -8,   /* more than 60 s in the future, or older than the retention */
     COUNTER_EDOWN      = -9,   /* the server could not be reached, or was given up for now */
-    COUNTER_ETIMEOUT   = -10,  /* no answer within the deadline: the hit was counted once or not at all */
+    COUNTER_ETIMEOUT   = -10,  /* no answer within the deadline, or the connection broke first: once or not at all */
     COUNTER_ENOTBUILT  = -11,  /* this build lacks what was asked for */
     COUNTER_ENOSITE    = -12   /* the store has no such site */
 };
@@ -90,25 +92,32 @@ struct counter_options {
     size_t      size;
     const char *config;             /* a counter.conf; "": none; NULL: $COUNTER_CONFIG, else counter.conf beside the
                                        program, else /etc/counter.conf */
-    const char *store;              /* "memory:" or "file:DIR"; default: "file:" and the XDG state folder + "/counter" */
+    const char *store;              /* "memory:", "file:DIR", "redis://[user:password@]host[:port][/db]",
+                                       "redis+unix:///path[?db=N]", "rediss://..." (TLS),
+                                       "redis+sentinel://host1,host2/master-name[/db]", "redis+cluster://host1,host2";
+                                       default: "file:" and the XDG state folder + "/counter" */
     const char *site;               /* the site of calls that name none: [A-Za-z0-9._-]{1,64}, no dot in front */
     const char *trusted_proxies;    /* "10.0.0.0/8 fd00::/8 private": whose X-Forwarded-For is believed; default nobody's */
     const char *exclude;            /* addresses that are not counted, same syntax */
+    const char *prefix;             /* "redis:": what its keys begin with, [A-Za-z0-9._-]{1,64}; default "counter" */
+    const char *store_password;     /* "redis:": where the URL has none, so that no process list shows it */
+    const char *store_password_file;            /* or the first line of this file */
+    const char *store_ca;           /* "rediss:": a file of certificates to trust; default: the system's */
+    uint32_t    deadline;           /* "redis:": a whole call, ms, 10 to 60000; default 250 */
     uint32_t    sync_ms;            /* "file:": at most this much is lost at a power cut, 100 to 3600000; default 1000 */
     enum counter_signal_policy privacy_signal;  /* what a Sec-GPC or DNT header does; default COUNTER_SIGNAL_COUNT */
     /* Fixed when a site is created; a later value that differs is COUNTER_ECONFLICT. Zero: take the site's own. */
-    const char *timezone;           /* IANA name or "+07:00"; default: the machine's */
     enum counter_weekday week_start;            /* default COUNTER_MONDAY */
     uint32_t    exact_visitors;     /* per window, exact at least up to this many, 1 to 2097152; default 32768 */
     uint32_t    forget_days;        /* a visitor's last-seen time is erased after this, 1 to 400; default 35 */
     uint32_t    retention_days;     /* days kept one by one, 31 to 4000; default 400. Years and all time stay for ever */
     enum counter_rotation key_rotation; /* a visitor is recognised within the month or day only, whose key is destroyed
                                        an hour after its end; longer windows are then sums. Default: never */
-    uint32_t    reserved;           /* 0 */
+    const char *timezone;           /* IANA name or "+07:00"; default: the machine's */
 };
 
 /* Opens a store; sites appear with their first hit. options may be NULL. On failure *out is NULL. A few microseconds:
- * files are opened by the first call that needs them. */
+ * files are opened, and servers connected to, by the first call that needs them. */
 COUNTER_API int  counter_open(struct counter **out, const struct counter_options *options);
 COUNTER_API void counter_close(struct counter *c);              /* NULL is fine; no other thread may still use c */
 COUNTER_API int  counter_sync(struct counter *c);               /* returns when all that was counted is on disk; waits */
@@ -260,6 +269,16 @@ COUNTER_API int counter_erase(struct counter *c, const struct counter_hit *hit);
 
 COUNTER_API int counter_remove(struct counter *c, const char *site);            /* everything of it, for good */
 
+/* Merges a site of one store into another, with everything: the larger number wins, so that running it again adds
+ * nothing and an interrupted copy is finished by the next. Moves or backs up a site, also between "file:" and "redis:".
+ * The visitors' key goes with it: a target that has none takes it over, one with another is COUNTER_ECONFLICT. Each
+ * call to a server has its own deadline. Other threads and processes may count into both meanwhile. */
+COUNTER_API int counter_copy(struct counter *to, struct counter *from, const char *site);
+
+/* Only the key: lets the stores of several web servers share one from the start, so that they can be merged. Returns 1
+ * where the target has the same key already. */
+COUNTER_API int counter_copy_key(struct counter *to, struct counter *from);
+
 /* A hit more than 400 days after the site's newest is refused, since one far-off clock would poison all maxima. After
  * so long a silence this says that the machine's clock is right: hits up to now are counted again. */
 COUNTER_API int counter_accept_clock(struct counter *c, const char *site);
@@ -282,6 +301,11 @@ COUNTER_API int counter_explain(struct counter *c, const struct counter_hit *hit
 /* Opens and verifies a site: path, owner, zone and today's midnight, geometry, fill, forgotten_until, disk, retention.
  * Returns the worst level, or a negative code where it could not even look. */
 COUNTER_API int counter_check(struct counter *c, const char *site, counter_fact_fn *each, void *arg);
+
+/* What the owner of the store ought to know as soon as it is used: a server that may drop counters when it is full, or
+ * keeps nothing on its disk. Also part of counter_check. Asks the server each time. Returns the worst level told,
+ * COUNTER_FACT if all is well, or a negative code. */
+COUNTER_API int counter_warnings(struct counter *c, counter_fact_fn *each, void *arg);
 
 /* The settings in force and where each came from; also the "portal." keys of counter.conf, which the library leaves to
  * the programs. Needs no store. options may be NULL. */

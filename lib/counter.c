@@ -5,20 +5,12 @@
  * to the store is an id, a time and a verdict.
  */
 #include "abi.h"
+#include "counter_handle.h"
 #include "error.h"
-#include "store.h"
 
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-struct counter {
-    struct settings settings;
-    struct address_list *trusted, *exclude;
-    struct store *store;
-};
 
 /* ---- Open ------------------------------------------------------------------------------------------------------- */
 
@@ -62,7 +54,7 @@ int counter_sync(struct counter *c)
 /* ---- Requests to store hits --------------------------------------------------------------------------------------- */
 
 /* The site a call means: its own word or the handle's. */
-static int choose_site(const struct counter *c, const char **site)
+int counter_choose_site(const struct counter *c, const char **site)
 {
     if (!*site)
         *site = c->settings.site;
@@ -77,20 +69,13 @@ static size_t length_of(const char *text, uint32_t length)
     return !text ? 0 : length ? length : strlen(text);
 }
 
-struct client {
-    struct address address;
-    bool has_address;
-    enum address_source source;
-    const char *excluded; /* the entry of `exclude` that holds the address, or NULL */
-};
-
-static int find_client(const struct counter *c, const struct counter_hit *hit, struct client *out)
+int counter_find_client(const struct counter *c, const struct counter_hit *hit, struct counter_client *out)
 {
     size_t length = length_of(hit->address, hit->address_length);
     char quoted[ERROR_QUOTED];
     struct address peer;
 
-    *out = (struct client){0};
+    *out = (struct counter_client){0};
     if (length == 0 && hit->visitor)
         return 0;
     if (length == 0)
@@ -105,8 +90,8 @@ static int find_client(const struct counter *c, const struct counter_hit *hit, s
     return 0;
 }
 
-static void judge(const struct counter *c, const struct counter_hit *hit, const struct client *client,
-                  struct store_hit *out)
+void counter_judge(const struct counter *c, const struct counter_hit *hit, const struct counter_client *client,
+                   struct store_hit *out)
 {
     if (hit->flags & COUNTER_HIT_ALL)
         return;
@@ -119,7 +104,7 @@ static void judge(const struct counter *c, const struct counter_hit *hit, const 
 }
 
 static uint64_t identify(const struct identity_key *key, const char *site, const struct counter_hit *hit,
-                         const struct client *client)
+                         const struct counter_client *client)
 {
     if (hit->visitor)
         return identity_of_visitor(key, site, hit->visitor, length_of(hit->visitor, hit->visitor_length));
@@ -128,13 +113,13 @@ static uint64_t identify(const struct identity_key *key, const char *site, const
 }
 
 /* What breaks a rule: another hit may be better. */
-static int understand(const struct counter *c, struct counter_hit *hit, struct client *client)
+static int understand(const struct counter *c, struct counter_hit *hit, struct counter_client *client)
 {
-    int r = choose_site(c, &hit->site);
-    return r < 0 ? r : find_client(c, hit, client);
+    int r = counter_choose_site(c, &hit->site);
+    return r < 0 ? r : counter_find_client(c, hit, client);
 }
 
-static int translate(const struct counter *c, const struct counter_hit *hit, const struct client *client,
+static int translate(const struct counter *c, const struct counter_hit *hit, const struct counter_client *client,
                      struct store_hit *out)
 {
     struct identity_keys keys;
@@ -146,7 +131,7 @@ static int translate(const struct counter *c, const struct counter_hit *hit, con
         clock_gettime(CLOCK_REALTIME_COARSE, &now);
         out->at = now.tv_sec;
     }
-    judge(c, hit, client, out);
+    counter_judge(c, hit, client, out);
     if (out->verdict != COUNTER_COUNTED)
         return 0;
     if ((r = c->store->ops->keys(c->store, hit->site, out->at, 1, &keys)) < 0)
@@ -166,7 +151,7 @@ int counter_record(struct counter *c, const struct counter_hit *hit, struct coun
 {
     struct counter_stats known;
     struct counter_hit own;
-    struct client client;
+    struct counter_client client;
     struct store_hit given;
     size_t done;
     int r;
@@ -220,7 +205,7 @@ static int add_to_batch(struct counter *c, struct batch *batch, const void *hit,
                         struct counter_tally *tally)
 {
     struct counter_hit own;
-    struct client client;
+    struct counter_client client;
     struct store_hit given;
     bool broken = false;
     int r = abi_copy(&own, sizeof own, hit, "struct counter_hit");
@@ -283,7 +268,7 @@ int counter_read(struct counter *c, const char *site, int64_t at, struct counter
     struct counter_stats known;
     int r = abi_copy(&known, sizeof known, stats, "struct counter_stats");
 
-    if (r < 0 || (r = choose_site(c, &site)) < 0 || (r = c->store->ops->read(c->store, site, at, &known)) < 0)
+    if (r < 0 || (r = counter_choose_site(c, &site)) < 0 || (r = c->store->ops->read(c->store, site, at, &known)) < 0)
         return r;
     abi_give(stats, &known, sizeof known);
     return 0;
@@ -292,14 +277,14 @@ int counter_read(struct counter *c, const char *site, int64_t at, struct counter
 int counter_series(struct counter *c, const char *site, const char *from, const char *to, enum counter_step step,
                    counter_row_fn *each, void *arg)
 {
-    int r = choose_site(c, &site);
+    int r = counter_choose_site(c, &site);
     return r < 0 ? r : c->store->ops->series(c->store, site, from, to, step, each, arg);
 }
 
 int counter_breakdown(struct counter *c, const char *site, const char *from, const char *to, enum counter_part part,
                       counter_row_fn *each, void *arg)
 {
-    int r = choose_site(c, &site);
+    int r = counter_choose_site(c, &site);
     return r < 0 ? r : c->store->ops->breakdown(c->store, site, from, to, part, each, arg);
 }
 
@@ -313,7 +298,7 @@ int counter_site(struct counter *c, const char *site, struct counter_site *out)
     struct counter_site known;
     int r = abi_copy(&known, sizeof known, out, "struct counter_site");
 
-    if (r < 0 || (r = choose_site(c, &site)) < 0 || (r = c->store->ops->site(c->store, site, &known)) < 0)
+    if (r < 0 || (r = counter_choose_site(c, &site)) < 0 || (r = c->store->ops->site(c->store, site, &known)) < 0)
         return r;
     abi_give(out, &known, sizeof known);
     return 0;
@@ -321,7 +306,7 @@ int counter_site(struct counter *c, const char *site, struct counter_site *out)
 
 int counter_local_time(struct counter *c, const char *site, int64_t at, char *buffer, size_t size)
 {
-    int r = site || c->settings.site[0] ? choose_site(c, &site) : 0;
+    int r = site || c->settings.site[0] ? counter_choose_site(c, &site) : 0;
 
     if (r < 0)
         return r;
@@ -334,7 +319,7 @@ int counter_local_time(struct counter *c, const char *site, int64_t at, char *bu
 
 int counter_baseline(struct counter *c, const char *site, const struct counter_count *old)
 {
-    int r = choose_site(c, &site);
+    int r = counter_choose_site(c, &site);
 
     if (r < 0)
         return r;
@@ -348,11 +333,11 @@ int counter_erase(struct counter *c, const struct counter_hit *hit)
 {
     struct identity_keys keys;
     struct counter_hit own;
-    struct client client;
+    struct counter_client client;
     int r, known = 0;
 
-    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = choose_site(c, &own.site)) < 0 ||
-        (r = find_client(c, &own, &client)) < 0)
+    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 ||
+        (r = counter_choose_site(c, &own.site)) < 0 || (r = counter_find_client(c, &own, &client)) < 0)
         return r;
     int64_t at = own.at ? own.at : (int64_t)time(NULL);
     if ((r = c->store->ops->keys(c->store, own.site, at, 0, &keys)) < 0)
@@ -368,88 +353,55 @@ int counter_erase(struct counter *c, const struct counter_hit *hit)
 
 int counter_remove(struct counter *c, const char *site)
 {
-    int r = choose_site(c, &site);
+    int r = counter_choose_site(c, &site);
     return r < 0 ? r : c->store->ops->remove(c->store, site);
 }
 
 int counter_accept_clock(struct counter *c, const char *site)
 {
-    int r = choose_site(c, &site);
+    int r = counter_choose_site(c, &site);
     return r < 0 ? r : c->store->ops->accept_clock(c->store, site);
+}
+
+/* The name is the source's to choose. */
+int counter_copy(struct counter *to, struct counter *from, const char *site)
+{
+    struct copy_taker *taker;
+    int r = counter_choose_site(from, &site);
+
+    if (r < 0)
+        return r;
+    if (to == from)
+        return error_set(COUNTER_EINVAL, "site %s cannot be copied onto itself: it is the same handle", site);
+    r = to->store->ops->take(to->store, site, &taker);
+    return r < 0 ? r : from->store->ops->give(from->store, site, taker);
+}
+
+int counter_copy_key(struct counter *to, struct counter *from)
+{
+    struct identity_key key;
+
+    if (to == from)
+        return error_set(COUNTER_EINVAL, "a key cannot be copied onto itself: it is the same handle");
+    bool had_one = to->store->ops->give_key(to->store, &key) == 0;
+    int r = from->store->ops->give_key(from->store, &key);
+    if (r == 0)
+        r = to->store->ops->take_key(to->store, &key);
+    explicit_bzero(&key, sizeof key);
+    return r < 0 ? r : had_one;
 }
 
 /* ---- Understand ------------------------------------------------------------------------------------------------- */
 
-static int tell(counter_fact_fn *each, void *arg, enum counter_level level, const char *name, const char *value,
-                const char *why)
-{
-    struct counter_fact fact = {.level = level, .name = name, .value = value, .why = why};
-    return each(arg, &fact);
-}
-
-static int explain_client(const struct client *client, counter_fact_fn *each, void *arg)
-{
-    static const char *const why[] = {
-        [ADDRESS_PEER] = "the peer itself: it is no trusted proxy, or forwarded nothing",
-        [ADDRESS_PEER_UNLISTED] = "the peer: it is not in trusted_proxies, so what it forwarded is not believed",
-        [ADDRESS_FORWARDED] = "forwarded: the first from the right that is no trusted proxy",
-        [ADDRESS_ALL_TRUSTED] = "forwarded: all are trusted proxies, so the leftmost",
-        [ADDRESS_MALFORMED] = "the last good one from the right: what was forwarded before it is no address",
-    };
-    char text[ADDRESS_TEXT];
-
-    if (!client->has_address)
-        return tell(each, arg, COUNTER_FACT, "client", "unknown", "no address was given");
-    return tell(each, arg, client->source == ADDRESS_PEER_UNLISTED ? COUNTER_WARNING : COUNTER_FACT, "client",
-                address_text(&client->address, text), why[client->source]);
-}
-
-static int explain_identity(const struct counter_hit *hit, const struct client *client, counter_fact_fn *each,
-                            void *arg)
-{
-    if (hit->visitor)
-        return tell(each, arg, COUNTER_FACT, "identity", "visitor",
-                    "the name that came with the hit tells visitors apart");
-    if (address_is_v4(&client->address))
-        return tell(each, arg, COUNTER_FACT, "identity", "address and agent", "the whole IPv4 address and the agent");
-    return tell(each, arg, COUNTER_FACT, "identity", "address and agent", "the /64 of the IPv6 address and the agent");
-}
-
-static int explain_decision(const struct counter *c, const struct counter_hit *hit, const struct client *client,
-                            counter_fact_fn *each, void *arg)
-{
-    struct store_hit given = {.verdict = COUNTER_COUNTED};
-    char why[160] = "no rule keeps it out";
-
-    judge(c, hit, client, &given);
-    if (given.verdict == COUNTER_OWN_ADDRESS)
-        snprintf(why, sizeof why, "the address is in exclude: %.100s", client->excluded);
-    if (given.verdict == COUNTER_PRIVACY_SIGNAL)
-        snprintf(why, sizeof why, "Sec-GPC or DNT was sent and privacy_signal is %s",
-                 given.anonymous ? "hits_only" : "skip");
-    if (hit->flags & COUNTER_HIT_ALL)
-        snprintf(why, sizeof why, "it was asked to be counted whoever sent it");
-    return tell(each, arg, COUNTER_FACT, "decision",
-                given.anonymous ? "hit without visitor" : store_verdict_name(given.verdict), why);
-}
-
-int counter_explain(struct counter *c, const struct counter_hit *hit, counter_fact_fn *each, void *arg)
-{
-    struct counter_hit own;
-    struct client client;
-    int r;
-
-    if ((r = abi_copy(&own, sizeof own, hit, "struct counter_hit")) < 0 || (r = find_client(c, &own, &client)) < 0)
-        return r;
-    if ((r = explain_client(&client, each, arg)) != 0 || (r = explain_identity(&own, &client, each, arg)) != 0)
-        return r;
-    return explain_decision(c, &own, &client, each, arg);
-}
-
 int counter_check(struct counter *c, const char *site, counter_fact_fn *each, void *arg)
 {
-    int r = choose_site(c, &site);
+    int r = counter_choose_site(c, &site);
     return r < 0 ? r : c->store->ops->check(c->store, site, each, arg);
+}
+
+int counter_warnings(struct counter *c, counter_fact_fn *each, void *arg)
+{
+    return c->store->ops->warnings ? c->store->ops->warnings(c->store, each, arg) : COUNTER_FACT;
 }
 
 int counter_settings(const struct counter_options *options, counter_fact_fn *each, void *arg)

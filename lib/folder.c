@@ -112,23 +112,36 @@ static int read_key(int folder, const char *name, struct identity_key *out)
     return 0;
 }
 
-int folder_key(int folder, const char *name, _Bool create, struct identity_key *out)
+/* Unless there is one already: then that one stays. */
+static int write_key(int folder, const char *name, const struct identity_key *key)
 {
     char text[KEY_TEXT + 1];
+    int at = snprintf(text, sizeof text, KEY_HEAD);
+
+    for (int i = 0; i < IDENTITY_KEY; i++)
+        at += snprintf(text + at, sizeof text - (size_t)at, "%02x", key->byte[i]);
+    text[at] = '\n';
+    struct region_plan plan = {text, KEY_TEXT, KEY_TEXT, KEY_TEXT};
+    int r = region_create(folder, name, &plan);
+    explicit_bzero(text, sizeof text);
+    return r;
+}
+
+int folder_key(int folder, const char *name, _Bool create, struct identity_key *out)
+{
     int r = read_key(folder, name, out);
 
     if (r != COUNTER_ENOSITE)
         return r;
     if (!create)
         return error_set(COUNTER_ENOSITE, "the store has no key yet: nothing was ever counted");
-    if ((r = identity_new_key(out)) < 0)
-        return r;
-    int at = snprintf(text, sizeof text, KEY_HEAD);
-    for (int i = 0; i < IDENTITY_KEY; i++)
-        at += snprintf(text + at, sizeof text - (size_t)at, "%02x", out->byte[i]);
-    text[at] = '\n';
-    struct region_plan plan = {text, KEY_TEXT, KEY_TEXT, KEY_TEXT};
-    if ((r = region_create(folder, name, &plan)) < 0)
+    if ((r = identity_new_key(out)) < 0 || (r = write_key(folder, name, out)) < 0)
         return r;
     return read_key(folder, name, out);
+}
+
+int folder_put_key(int folder, const char *name, struct identity_key *key)
+{
+    int r = write_key(folder, name, key);
+    return r < 0 ? r : read_key(folder, name, key);
 }

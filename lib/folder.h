@@ -16,4 +16,7 @@ int folder_open(const char *path, _Bool create, _Bool network);
 /* The key in that file, "key" for the store's own. Made if `create`; else COUNTER_ENOSITE where there is none. */
 int folder_key(int folder, const char *name, _Bool create, struct identity_key *out);
 
+/* Puts a given key there; *key is then the one that is there, another's if somebody was first. */
+int folder_put_key(int folder, const char *name, struct identity_key *key);
+
 #endif

@@ -39,15 +39,31 @@ void recency_locate(const struct recency *table, uint64_t key, struct recency_sl
     __builtin_prefetch(slot->line[1]);
 }
 
-void recency_find(struct recency_slot *slot)
+/* Where several nameless entries are equal, the nth has lines of its own: both count up with n, a quarter to three
+ * quarters of the table apart. */
+void recency_locate_nameless(const struct recency *table, uint32_t time, unsigned bits, uint64_t nth,
+                             struct recency_slot *slot)
 {
-    uint64_t cell[2][RECENCY_LINE];
+    uint64_t mask = (UINT64_C(1) << table->line_bits) - 1;
+    uint64_t hash = ((uint64_t)time << 3 | bits) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t first = (hash >> 32) + nth;
+    uint64_t apart = (mask + 1) / 4 + (hash >> 12) % (mask / 2 + 1);
+
+    slot->line[0] = table->cell + (first & mask) * RECENCY_LINE;
+    slot->line[1] = table->cell + ((first + apart) & mask) * RECENCY_LINE;
+    slot->mark[0] = slot->mark[1] = 0;
+}
+
+/* The cell that looks so under the mask, or the minimum of (time, position, line). */
+static inline void search(struct recency_slot *slot, uint64_t mask, uint64_t first, uint64_t second)
+{
+    uint64_t cell[2][RECENCY_LINE], want[2] = {first, second};
     uint64_t least = UINT64_MAX;
 
     for (unsigned which = 0; which < 2; which++) {
         for (unsigned i = 0; i < RECENCY_LINE; i++) {
             cell[which][i] = atomic_load_explicit(&slot->line[which][i], memory_order_acquire);
-            if ((cell[which][i] & MARK_MASK) == slot->mark[which]) {
+            if ((cell[which][i] & mask) == want[which]) {
                 slot->cell = &slot->line[which][i];
                 slot->old = cell[which][i];
                 slot->which = which;
@@ -67,6 +83,17 @@ void recency_find(struct recency_slot *slot)
     slot->cell = &slot->line[slot->which][position];
     slot->old = cell[slot->which][position];
     slot->found = false;
+}
+
+void recency_find(struct recency_slot *slot)
+{
+    search(slot, MARK_MASK, slot->mark[0], slot->mark[1]);
+}
+
+void recency_find_nameless(struct recency_slot *slot, uint32_t time, unsigned bits)
+{
+    uint64_t cell = (uint64_t)time << 33 | (uint64_t)bits << 30;
+    search(slot, UINT64_MAX, cell, cell);
 }
 
 bool recency_swap(struct recency_slot *slot, uint32_t time, unsigned bits)

@@ -81,8 +81,19 @@ static inline unsigned recency_bits(uint64_t cell)
     return (unsigned)(cell >> 30) & 7u;
 }
 
+static inline bool recency_is_named(uint64_t cell)
+{
+    return cell & ((UINT64_C(2) << RECENCY_TAG_BITS) - 1);
+}
+
 /* The key of a cell at that index, as identity_short gave it. Only for cells with a tag. */
 uint64_t recency_key(const struct recency *table, size_t index, uint64_t cell);
+
+/* The same search for an entry without tag and alt, the nth that is equal to this: it has no key to be found by, but two
+ * who bring the same one must want the same cell. recency_swap puts it there. */
+void recency_locate_nameless(const struct recency *table, uint32_t time, unsigned bits, uint64_t nth,
+                             struct recency_slot *slot);
+void recency_find_nameless(struct recency_slot *slot, uint32_t time, unsigned bits);
 
 /* Clears tag and alt of the visitor's cell: it stays counted where it was seen, is unknown and no longer online. */
 bool recency_erase(const struct recency *table, uint64_t key);

@@ -1,11 +1,14 @@
 /*
  * settings.h: the options in force, from the caller, the environment, counter.conf and the defaults, in this order.
  *
- * One table names every setting once: key, environment variable, kind, range, default. counter.conf is "key = value" a
- * line; '#' begins a comment at the line's start or after white space; a value between double quotes keeps '#' and
- * outer spaces, with \" and \\ for these two. An empty value asks for the default, whatever stands further down.
- * Unknown and repeated keys are errors that name file, line and key; those that begin with "portal." belong to the
- * programs and are kept as they are. No value holds control characters.
+ * One table (settings_rule.h) names every setting once: key, environment variable, kind, range, default. counter.conf
+ * is "key = value" a line; '#' begins a comment at the line's start or after white space; a value between double quotes
+ * keeps '#' and outer spaces, with \" and \\ for these two. An empty value asks for the default, whatever stands
+ * further down. Unknown and repeated keys are errors that name file, line and key; those that begin with "portal."
+ * belong to the programs and are kept as they are. No value holds control characters.
+ *
+ * No error and no listing shows a password, whether it was a setting of its own or stood in the store's URL; what held
+ * one is overwritten before it is freed.
  */
 #ifndef LIBCOUNTER_SETTINGS_H
 #define LIBCOUNTER_SETTINGS_H
@@ -21,7 +24,8 @@ enum {
 
 struct settings {               /* strings are owned; "" where unset */
     char    *store, *site, *trusted_proxies, *exclude, *timezone;
-    uint32_t sync_ms;
+    char    *prefix, *store_password, *store_password_file, *store_ca;      /* the password is the file's, if need be */
+    uint32_t sync_ms, deadline;
     enum counter_signal_policy privacy_signal;
     enum counter_weekday week_start;            /* 0: not asked for: a new site gets Monday, an old one keeps its own */
     uint32_t exact_visitors, forget_days, retention_days;       /* 0: likewise, with 32768, 35, 400 */
@@ -29,8 +33,9 @@ struct settings {               /* strings are owned; "" where unset */
     char    *config;            /* the file that was read, "" if none */
 };
 
-/* Reads all four places. options may be NULL. On failure *out is zero and COUNTER_EINVAL (or the file's error) names
- * the place, the key, the value and the rule. */
+/* Reads all four places, and the password's file where a Redis's URL has none and store_password is empty. options may
+ * be NULL. On failure *out is zero and COUNTER_EINVAL (or the file's error) names the place, the key, the value unless
+ * it is secret, and the rule. */
 int settings_read(struct settings *out, const struct counter_options *options);
 void settings_free(struct settings *settings);
 
@@ -47,6 +52,9 @@ int settings_parse(const char *name, const char *bytes, size_t length, settings_
  * who named it: "option", "COUNTER_CONFIG", "default". *bytes, to be freed, is NULL if there is none; of a file that is
  * too long so many come that settings_parse refuses them. */
 int settings_file_read(const char *option, char **path, const char **found_by, char **bytes, size_t *length);
+
+/* The first line of a file that not everybody may read, to be freed: 1 to 512 bytes without control characters. */
+int settings_password_read(char **out, const char *path);
 
 /* Values for the fixed options of a new site when nothing asked for another. */
 #define SETTINGS_EXACT_VISITORS 32768u

@@ -8,7 +8,8 @@
  *
  * A value goes from its first to its last character that is no white space; quotation marks count only as its first
  * character. Lines end in LF or CRLF. Values may hold any bytes but control characters, so none can bring a newline
- * into a header or an escape sequence into a terminal.
+ * into a header or an escape sequence into a terminal. Errors name the line and quote nothing of it: a line that went
+ * wrong may be a password.
  */
 #include "settings.h"
 
@@ -64,18 +65,15 @@ static int check_characters(const struct cursor *cursor)
 static int parse_key(struct cursor *cursor, char key[SETTINGS_KEY])
 {
     const char *start = cursor->at;
-    char quoted[ERROR_QUOTED];
 
     while (cursor->at < cursor->end && is_key(*cursor->at))
         cursor->at++;
     size_t length = (size_t)(cursor->at - start);
     skip_blanks(cursor);
     if (length == 0 || cursor->at == cursor->end || *cursor->at != '=')
-        return error_set(COUNTER_EINVAL, "%s:%u: \"%s\" is not \"key = value\"", cursor->name, cursor->line,
-                         error_quote(quoted, start, (size_t)(cursor->end - start)));
+        return refuse(cursor, "the line is not \"key = value\"");
     if (length >= SETTINGS_KEY)
-        return error_set(COUNTER_EINVAL, "%s:%u: key \"%s\": at most %d bytes", cursor->name, cursor->line,
-                         error_quote(quoted, start, length), SETTINGS_KEY - 1);
+        return refuse(cursor, "the key has more than 64 bytes");
     cursor->at++;
     memcpy(key, start, length);
     key[length] = '\0';
@@ -136,7 +134,10 @@ static int parse_line(struct cursor *cursor, settings_line_fn *each, void *arg)
         return r;
     skip_blanks(cursor);
     r = cursor->at < cursor->end && *cursor->at == '"' ? parse_quoted(cursor, value) : parse_plain(cursor, value);
-    return r < 0 ? r : each(arg, cursor->line, key, value);
+    if (r == 0)
+        r = each(arg, cursor->line, key, value);
+    explicit_bzero(value, sizeof value); /* may be a password */
+    return r;
 }
 
 int settings_parse(const char *name, const char *bytes, size_t length, settings_line_fn *each, void *arg)

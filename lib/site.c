@@ -131,6 +131,8 @@ void site_close(struct site *site)
 
 void site_detach(struct site *site)
 {
+    if (atomic_exchange(&site->detached, true))
+        return;
     for (unsigned i = 0; i < LAYOUT_MONTHS; i++) {
         struct site_month *month = atomic_load(&site->month[i]);
         if (month)
@@ -338,7 +340,7 @@ static void flush_stray_months(struct site *site)
         return;
     unsigned current = clock_month(site);
     for (unsigned i = 0; i < LAYOUT_MONTHS; i++) {
-        struct site_month *month = atomic_load_explicit(&site->month[i], memory_order_relaxed);
+        struct site_month *month = atomic_load_explicit(&site->month[i], memory_order_acquire);
         if (month && i != current && atomic_exchange(&month->region.written, false))
             flush_month(site, i, false);
     }
@@ -373,7 +375,7 @@ static int verify(struct site *site)
     site_file_name(file, site->name);
     int r = region_verify(&site->region, site->folder, file);
     for (unsigned i = 0; r == 0 && i < LAYOUT_MONTHS; i++) {
-        struct site_month *month = atomic_load_explicit(&site->month[i], memory_order_relaxed);
+        struct site_month *month = atomic_load_explicit(&site->month[i], memory_order_acquire);
         if (!month)
             continue;
         site_month_name(file, site->name, i);

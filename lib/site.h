@@ -62,7 +62,7 @@ int site_open(struct site **out, int folder, const char *name, const struct site
               bool create);
 void site_close(struct site *site);
 
-/* Only detaches from the files: other threads may still be inside. Closed later. */
+/* Leaves files that were found replaced: other threads may still be inside. Once; closed later. */
 void site_detach(struct site *site);
 
 /* Removes the site's file and then its months. Keys of periods are site_keys_remove's. */
@@ -165,6 +165,13 @@ static inline void site_raise_time(_Atomic int64_t *word, int64_t value)
         ;
 }
 
+/* What becomes of a kept figure that holds no more: second 0; the count still changes, so that a scan under way is not
+ * kept. */
+static inline uint64_t site_dropped(uint64_t kept)
+{
+    return (uint32_t)(kept + 1);
+}
+
 /* ---- Counting, answering -------------------------------------------------------------------------------------------- */
 
 int site_record(struct site *site, const struct store_hit *hit);                /* site_record.c */
@@ -218,6 +225,9 @@ void figure_bounds(struct recency_bounds *out, const struct period_frame *frame,
 
 /* Before the first hit of a new day: keeps the figures of the periods that may close, forgets who is due. */
 int site_roll(struct site *site, const struct period_frame *frame);
+
+/* Keeps the exact numbers of the frame's periods, which are open, and of those before. */
+int site_keep_figures(struct site *site, const struct period_frame *frame);
 
 /* Before an entry of that time is dropped from the table: ends the exactness of the open periods that need it. */
 int site_forget(struct site *site, uint32_t time);

@@ -132,6 +132,9 @@ int site_keys(struct site *site, int64_t t, bool create, struct identity_keys *o
     *out = (struct identity_keys){0};
     if (t < SITE_FIRST || t > SITE_LAST || t > (int64_t)(site_now() / 1000) + SITE_FUTURE)
         return 0; /* will be refused; no key is made for it */
+    int64_t newest_hit = site_moment(&site->file->state.clock);
+    if (newest_hit != 0 && t > newest_hit + SITE_LEAP && t > atomic_load(&site->file->state.accepted))
+        return 0; /* likewise, and none is destroyed */
     const struct period_span *newest = &site_frame(site, now)->of[kind];
     if (now >= newest->start + SITE_KEY_GRACE && atomic_load(&site->keys_destroyed) < newest->start &&
         (r = destroy_before(site, newest->start, newest->first)) < 0)
@@ -147,4 +150,69 @@ int site_keys(struct site *site, int64_t t, bool create, struct identity_keys *o
         out->has_previous = r == 0;
     }
     return r == COUNTER_ENOSITE ? 0 : r;
+}
+
+/* ---- Copying -------------------------------------------------------------------------------------------------------- */
+
+static int give(struct site *site, int64_t start, struct period_date first, struct copy_taker *taker)
+{
+    struct copy_key key = {.first = first, .start = start};
+    int r = get(site, start, first, false, &key.key);
+
+    if (r < 0)
+        return r == COUNTER_ENOSITE ? 0 : r;
+    r = taker->key(taker, &key);
+    explicit_bzero(&key, sizeof key);
+    return r;
+}
+
+int site_keys_give(struct site *site, struct copy_taker *taker)
+{
+    int64_t clock = site_clock(site);
+    int r;
+
+    if (site->key_rotation <= COUNTER_ROTATION_NEVER || clock == 0)
+        return 0;
+    struct period_span span = site_frame(site, clock)->of[kind_of(site)];
+    if (clock < span.start + SITE_KEY_GRACE && (r = give(site, span.previous, span.previous_first, taker)) < 0)
+        return r;
+    return give(site, span.start, span.first, taker);
+}
+
+static int compare(const struct site *site, const char *name, const struct identity_key *own,
+                   const struct identity_key *given)
+{
+    if (memcmp(own, given, sizeof *own) == 0)
+        return 0;
+    return error_set(COUNTER_ECONFLICT,
+                     "the target has another key %s than the source: visitors of site %s would be strangers", name,
+                     site->name);
+}
+
+int site_keys_take(struct site *site, const struct copy_key *given, bool only_compare)
+{
+    char name[SITE_FILE_NAME];
+    struct identity_key own;
+    struct period_frame frame;
+    int r;
+
+    if (given->start < SITE_FIRST || given->start > SITE_LAST)
+        return error_set(COUNTER_EFORMAT, "a key of site %s is of an impossible time", site->name);
+    period_frame(&frame, site->zone, site->week_start, given->start);
+    const struct period_span *span = &frame.of[kind_of(site)];
+    if (span->start != given->start)
+        return error_set(COUNTER_EFORMAT, "a key of site %s is of no day or month", site->name);
+    if (site_clock(site) >= span->end + SITE_KEY_GRACE)
+        return 0; /* destroyed here, for good */
+    name_of(site, span->first, name);
+    r = get(site, span->start, span->first, false, &own);
+    if (r == 0)
+        return compare(site, name, &own, &given->key);
+    if (r != COUNTER_ENOSITE || only_compare)
+        return r == COUNTER_ENOSITE ? 0 : r;
+    own = given->key;
+    if ((site->folder >= 0 && (r = folder_put_key(site->folder, name, &own)) < 0) ||
+        (r = add(site, span->start, &own)) < 0)
+        return r;
+    return compare(site, name, &own, &given->key);
 }

@@ -20,4 +20,9 @@ int site_keys(struct site *site, int64_t t, bool create, struct identity_keys *o
 /* Removes the files of keys of periods that began before `first`; all of them where it is NULL. */
 int site_keys_remove(struct site *site, const struct period_date *first);
 
+/* Copying: gives the keys that were not destroyed; takes one over where there is none, but none that was destroyed here.
+ * COUNTER_ECONFLICT where there is another; to know that beforehand, only_compare. */
+int site_keys_give(struct site *site, struct copy_taker *taker);
+int site_keys_take(struct site *site, const struct copy_key *given, bool only_compare);
+
 #endif

@@ -8,22 +8,12 @@
  */
 #include "site.h"
 
-#include "error.h"
+#include "window.h"
 
 #include <string.h>
 
 #define WANT_PREVIOUS                                                                                                  \
     (1u << COUNTER_YESTERDAY | 1u << COUNTER_LAST_WEEK | 1u << COUNTER_LAST_MONTH | 1u << COUNTER_LAST_YEAR)
-
-static const struct {
-    enum period_kind kind;
-    bool previous;
-} window_is[COUNTER_WINDOWS] = {
-    [COUNTER_TODAY] = {PERIOD_DAY, false},        [COUNTER_YESTERDAY] = {PERIOD_DAY, true},
-    [COUNTER_THIS_WEEK] = {PERIOD_WEEK, false},   [COUNTER_LAST_WEEK] = {PERIOD_WEEK, true},
-    [COUNTER_THIS_MONTH] = {PERIOD_MONTH, false}, [COUNTER_LAST_MONTH] = {PERIOD_MONTH, true},
-    [COUNTER_THIS_YEAR] = {PERIOD_YEAR, false},   [COUNTER_LAST_YEAR] = {PERIOD_YEAR, true},
-};
 
 /* One answer under way. */
 struct reading {
@@ -101,7 +91,7 @@ static void exact(struct counter_count *out, uint64_t visitors, const struct lay
     if (visitors < shown)
         visitors = shown;
     out->visitors = site_saturated(visitors);
-    out->error = unsure == 0 ? 0 : visitors > unsure ? (double)unsure / (double)visitors : 1;
+    out->error = window_error(visitors, unsure);
 }
 
 static void grown(struct counter_count *out, struct layout_figure *figure, uint64_t counted, uint64_t estimate,
@@ -255,22 +245,6 @@ static void add_baseline(const struct reading *reading, struct counter_count *al
         all->error *= (double)own / (double)all->visitors;
 }
 
-static int64_t window_start(const struct period_frame *frame, int window)
-{
-    const struct period_span *span = &frame->of[window_is[window].kind];
-    if (window == COUNTER_ALL_TIME)
-        return INT64_MIN;
-    return window_is[window].previous ? span->previous : span->start;
-}
-
-static int64_t window_end(const struct period_frame *frame, int window)
-{
-    const struct period_span *span = &frame->of[window_is[window].kind];
-    if (window == COUNTER_ALL_TIME)
-        return INT64_MAX;
-    return window_is[window].previous ? span->start : span->end;
-}
-
 static struct layout_figure *window_figure(const struct reading *reading, int window)
 {
     struct layout_figure *figure = &reading->site->file->all;
@@ -295,8 +269,11 @@ static void lift(const struct reading *reading, struct counter_stats *stats, uin
         int64_t shorter = want & 1u << i ? stats->window[i].visitors
                           : figure       ? site_saturated(atomic_load(&figure->shown))
                                          : 0;
-        if (shorter > longer->visitors)
-            longer->visitors = shorter;
+        if (shorter <= longer->visitors)
+            continue;
+        if (longer->error != SKETCH_ERROR) /* so many may be wrong, of more than was thought */
+            longer->error *= (double)longer->visitors / (double)shorter;
+        longer->visitors = shorter;
     }
 }
 
@@ -320,19 +297,6 @@ static void remember(const struct reading *reading, int window, int64_t visitors
         site_raise(&figure->shown, (uint64_t)visitors);
 }
 
-/* With key_rotation a visitor has a new id in each day or month: what spans two of them is a sum. */
-static bool is_sum(const struct reading *reading, int window)
-{
-    const struct site *site = reading->site;
-    int64_t start = window_start(reading->frame, window), end = window_end(reading->frame, window);
-    struct period_frame first;
-
-    if (site->key_rotation <= COUNTER_ROTATION_NEVER || window == COUNTER_ALL_TIME)
-        return site->key_rotation > COUNTER_ROTATION_NEVER;
-    period_frame(&first, site->zone, site->week_start, start);
-    return first.of[site->key_rotation == COUNTER_ROTATION_DAILY ? PERIOD_DAY : PERIOD_MONTH].end < end;
-}
-
 static int fill_window(const struct reading *reading, int window, struct counter_count *out)
 {
     int r;
@@ -350,11 +314,6 @@ static const unsigned char by_length[COUNTER_WINDOWS] = {COUNTER_TODAY,     COUN
                                                          COUNTER_LAST_WEEK, COUNTER_THIS_MONTH, COUNTER_LAST_MONTH,
                                                          COUNTER_THIS_YEAR, COUNTER_LAST_YEAR,  COUNTER_ALL_TIME};
 
-static uint32_t wanted(uint32_t want)
-{
-    return (want ? want : COUNTER_WANT_BOX) & COUNTER_WANT_ALL;
-}
-
 static int64_t possible(int64_t at)
 {
     return at < SITE_FIRST ? SITE_FIRST : at > SITE_LAST ? SITE_LAST : at;
@@ -369,14 +328,14 @@ int site_read_ready(struct site *site, int64_t at, uint32_t want)
 
     reading.frame = site_frame(site, reading.clock);
     for (int i = 0; r == 0 && i < COUNTER_WINDOWS; i++)
-        if ((wanted(want) & 1u << i) && i != COUNTER_ALL_TIME)
+        if ((window_wanted(want) & 1u << i) && i != COUNTER_ALL_TIME)
             r = window_sums(&reading, window_is[i].kind, window_is[i].previous, &unused);
     return r;
 }
 
 static int read_windows(struct site *site, int64_t at, struct counter_stats *stats)
 {
-    uint32_t want = wanted(stats->want);
+    uint32_t want = window_wanted(stats->want);
     struct reading reading = {.site = site};
     int r;
 
@@ -401,7 +360,7 @@ static int read_windows(struct site *site, int64_t at, struct counter_stats *sta
     stats->online = reading.counts.online;
     stats->summed = 0;
     for (int i = 0; i < COUNTER_WINDOWS; i++)
-        if ((want & 1u << i) && is_sum(&reading, i))
+        if ((want & 1u << i) && window_is_sum(reading.frame, i, site->zone, site->week_start, site->key_rotation))
             stats->summed |= 1u << i;
     stats->online_floor = reading.forgotten >= site_time(at - SITE_ONLINE + 1);
     stats->late = site_saturated(atomic_load(&site->file->state.late));
@@ -425,6 +384,8 @@ int site_read_day(struct site *site, const struct period_frame *frame, struct co
     if ((r = window_sums(&reading, PERIOD_DAY, false, out)) < 0 ||
         (r = figure_find(site, frame, PERIOD_DAY, false, &figure)) < 0 || !figure)
         return r;
+    if (frame->of[PERIOD_DAY].start > clock_day) /* nobody came yet */
+        return 0;
     if (site_frame(site, reading.clock)->of[PERIOD_DAY].previous <= frame->of[PERIOD_DAY].start) {
         struct counter_stats stats = {.want = 1u << COUNTER_TODAY | 1u << COUNTER_YESTERDAY};
         if ((r = read_windows(site, reading.clock, &stats)) < 0)

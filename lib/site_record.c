@@ -13,11 +13,9 @@
  */
 #include "site.h"
 
-#include "error.h"
+#include "window.h"
 
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
 
 /* What one hit changes, decided from one reading of its visitor's cell. Sets are of 1 << enum period_kind. */
 struct touch {
@@ -42,33 +40,21 @@ static unsigned bit_of(int kind)
 
 /* ---- 1. Time ---------------------------------------------------------------------------------------------------- */
 
-static int refuse_time(const struct site *site, int64_t t, const char *rule)
-{
-    char when[32];
-    if (t < SITE_FIRST || t > SITE_LAST)
-        snprintf(when, sizeof when, "second %lld", (long long)t);
-    else
-        period_format(site->zone, t, when, sizeof when);
-    return error_set(COUNTER_ETIME, "a hit of %s at site %s %s", when, site->name, rule);
-}
-
 static int admit(const struct site *site, int64_t t, int64_t now)
 {
     const struct layout_state *state = &site->file->state;
     int64_t clock = site_moment(&state->clock);
 
     if (t < SITE_FIRST || t > SITE_LAST)
-        return refuse_time(site, t, "cannot be counted: only 2000-01-02 to 2067-12-30 can");
+        return window_refuse_hit(site->zone, site->name, t, WINDOW_IMPOSSIBLE);
     if (t > now + SITE_FUTURE)
-        return refuse_time(site, t, "lies more than 60 s in the future of this machine's clock");
+        return window_refuse_hit(site->zone, site->name, t, WINDOW_FUTURE);
     if (clock == 0)
         return 0;
     if (t < clock - (int64_t)site->retention_days * 86400)
-        return refuse_time(site, t, "is older than the days that are kept (retention_days)");
+        return window_refuse_hit(site->zone, site->name, t, WINDOW_OLD);
     if (t > clock + SITE_LEAP && t > atomic_load(&state->accepted))
-        return refuse_time(site, t,
-                           "lies more than 400 days after the newest: if this machine's clock is right, "
-                           "accept it (counter check --accept-clock)");
+        return window_refuse_hit(site->zone, site->name, t, WINDOW_LEAP);
     return 0;
 }
 
@@ -236,17 +222,12 @@ static void feed_sketches(const struct feed *feed)
  * compare-and-swap from the word read before its cell was swapped: had a scan been kept in between, it may or may not
  * have seen the cell, so then the figure is dropped and the next reader scans.
  */
-static uint64_t dropped(uint64_t word)
-{
-    return (uint32_t)(word + 1); /* second 0; the count still changes, so that a scan under way is not kept */
-}
-
 static void keep_or_drop(_Atomic uint64_t *kept, uint64_t before, bool same_window)
 {
-    uint64_t next = same_window && before >> 32 ? before + 1 : dropped(before);
+    uint64_t next = same_window && before >> 32 ? before + 1 : site_dropped(before);
     if (atomic_compare_exchange_strong(kept, &before, next))
         return;
-    while (!atomic_compare_exchange_weak(kept, &before, dropped(before)))
+    while (!atomic_compare_exchange_weak(kept, &before, site_dropped(before)))
         ;
 }
 

@@ -60,8 +60,8 @@ static int mend_figure(struct site *site, const struct period_frame *frame, enum
     return r;
 }
 
-/* Keeps the exact numbers of the open and the previous periods: any of them may be closed from now on. */
-static int keep_figures(struct site *site, const struct period_frame *frame)
+/* Any of them may be closed from now on. */
+int site_keep_figures(struct site *site, const struct period_frame *frame)
 {
     struct layout_figure *figure;
     struct recency_counts counts;
@@ -192,13 +192,14 @@ int site_roll(struct site *site, const struct period_frame *frame)
     const struct period_frame *last = site_frame(site, clock);
     unsigned month = site_month_index(last->date);
     bool new_month = month != site_month_index(frame->date);
-    if ((r = keep_figures(site, last)) < 0 || (r = sum_months(site, month)) < 0)
+    if ((r = site_keep_figures(site, last)) < 0 || (r = sum_months(site, month)) < 0)
         return r;
     if (new_month)
         write_later(site, month);
     site_raise_time(&state->rolled, start);
     /* Again: a writer that missed `rolled` was there before it; one that saw it looks after its hit by itself. */
-    if ((r = keep_figures(site, last)) < 0 || (r = sum_months(site, month)) < 0 || (r = forget_due(site, frame)) < 0)
+    if ((r = site_keep_figures(site, last)) < 0 || (r = sum_months(site, month)) < 0 ||
+        (r = forget_due(site, frame)) < 0)
         return r;
     return new_month ? drop_old_months(site, frame) : 0;
 }

@@ -14,7 +14,7 @@
 #ifndef LIBCOUNTER_STORE_H
 #define LIBCOUNTER_STORE_H
 
-#include "identity.h"
+#include "copy.h"
 #include "settings.h"
 
 struct store_hit {
@@ -51,11 +51,21 @@ struct store_ops {
     int (*remove)(struct store *store, const char *site);
     int (*accept_clock)(struct store *store, const char *site);
     int (*check)(struct store *store, const char *site, counter_fact_fn *each, void *arg);
+    /* What the owner of the store ought to know about it; NULL: never anything. */
+    int (*warnings)(struct store *store, counter_fact_fn *each, void *arg);
+    /* Walks over the site for somebody who takes it (copy.h); calls taker->end. COUNTER_ENOSITE where there is none. */
+    int (*give)(struct store *store, const char *site, struct copy_taker *taker);
+    /* Somebody who takes the parts of a site into this store. */
+    int (*take)(struct store *store, const char *site, struct copy_taker **taker);
+    /* The store's own key: gives it (COUNTER_ENOSITE: it has none), or takes one over where it has none yet
+     * (COUNTER_ECONFLICT: it has another). */
+    int (*give_key)(struct store *store, struct identity_key *out);
+    int (*take_key)(struct store *store, const struct identity_key *key);
     int (*sync)(struct store *store);
     void (*close)(struct store *store);
 };
 
-/* Opens "memory:" or "file:DIR". settings is borrowed until close. */
+/* Opens the store that settings->store names. settings is borrowed until close. */
 int store_open(struct store **out, const struct settings *settings);
 
 /* [A-Za-z0-9._-]{1,64}, no dot in front. The second is COUNTER_EINVAL naming a name that breaks the rule. */
@@ -67,5 +77,8 @@ const char *store_verdict_name(enum counter_verdict verdict);
 
 /* store_file.c; folder NULL is memory; network allows folders that other machines may mount. */
 int store_file_open(struct store **out, const struct settings *settings, const char *folder, _Bool network);
+
+/* store_redis.c; settings->store is one of redis_url.h's. */
+int store_redis_open(struct store **out, const struct settings *settings);
 
 #endif

@@ -5,80 +5,23 @@
  * heads, by compare-and-swap: no lock, so a fork finds nothing half done. A site whose file was replaced or removed is
  * detached and passed over from then on; it is freed at close, since another thread may still be inside.
  */
+#include "store_file.h"
+
 #include "error.h"
-#include "folder.h"
 #include "names.h"
-#include "site.h"
 #include "site_check.h"
 #include "site_keys.h"
 #include "site_series.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { CHAINS = 1024 };
-
-struct store_file {
-    struct store store;
-    const struct settings *settings;
-    const char *path; /* NULL: memory */
-    bool network;
-    _Atomic int folder;    /* -1: not open yet, or memory */
-    _Atomic int key_state; /* 0 none, 1 being written, 2 there */
-    struct identity_key key;
-    _Atomic(struct site *) chain[CHAINS];
-};
-
-static struct store_file *file_of(struct store *store)
-{
-    return (struct store_file *)store;
-}
-
-/* ---- Folder and key ------------------------------------------------------------------------------------------------- */
-
-static int open_folder(struct store_file *file, bool create, int *out)
-{
-    *out = atomic_load_explicit(&file->folder, memory_order_acquire);
-    if (*out >= 0 || !file->path)
-        return 0;
-    int fd = folder_open(file->path, create, file->network), none = -1;
-    if (fd < 0)
-        return fd;
-    if (!atomic_compare_exchange_strong(&file->folder, &none, fd)) {
-        close(fd); /* another thread was first */
-        fd = none;
-    }
-    *out = fd;
-    return 0;
-}
-
-static int master_key(struct store_file *file, bool create, struct identity_key *out)
-{
-    int folder, none = 0;
-
-    if (atomic_load_explicit(&file->key_state, memory_order_acquire) == 2) {
-        *out = file->key;
-        return 0;
-    }
-    int r = open_folder(file, create, &folder);
-    if (r < 0 || (r = folder_key(folder, "key", create, out)) < 0)
-        return r;
-    if (atomic_compare_exchange_strong(&file->key_state, &none, 1)) {
-        file->key = *out;
-        atomic_store_explicit(&file->key_state, 2, memory_order_release);
-    }
-    return 0;
-}
 
 /* ---- Sites ---------------------------------------------------------------------------------------------------------- */
 
 static unsigned chain_of(const char *name)
 {
-    return (unsigned)(sketch_hash(name, strlen(name)) % CHAINS);
+    return (unsigned)(sketch_hash(name, strlen(name)) % STORE_FILE_CHAINS);
 }
 
 static struct site *find(struct site *head, const char *name)
@@ -89,35 +32,32 @@ static struct site *find(struct site *head, const char *name)
     return NULL;
 }
 
-static int open_site(struct store_file *file, const char *name, bool create, struct site **out)
+/* The plan is the settings', but for a site that is copied. */
+static int open_site(struct store_file *file, const char *name, const struct site_plan *as, bool create,
+                     struct site **out)
 {
-    const struct settings *settings = file->settings;
-    struct site_plan plan = {.timezone = settings->timezone,
-                             .week_start = settings->week_start,
-                             .exact_visitors = settings->exact_visitors,
-                             .forget_days = settings->forget_days,
-                             .retention_days = settings->retention_days,
-                             .key_rotation = settings->key_rotation};
+    struct site_plan plan = as ? *as : store_file_plan(file->settings);
     struct identity_key key;
     int folder;
-    int r = open_folder(file, create, &folder);
+    int r = store_file_folder(file, create, &folder);
 
     if (r < 0)
         return r;
-    r = master_key(file, create, &key);
+    r = store_file_key(file, create, &key);
     if (r < 0 && r != COUNTER_ENOSITE)
         return r;
     plan.key_check = r == 0 ? identity_check(&key) : 0;
-    return site_open(out, file->path ? folder : -1, name, &plan, settings->sync_ms, create);
+    return site_open(out, file->path ? folder : -1, name, &plan, file->settings->sync_ms, create);
 }
 
-static int add_site(struct store_file *file, const char *name, bool create, struct site **out)
+static int add_site(struct store_file *file, const char *name, const struct site_plan *as, bool create,
+                    struct site **out)
 {
     _Atomic(struct site *) *chain = &file->chain[chain_of(name)];
     struct site *head = atomic_load_explicit(chain, memory_order_acquire), *made;
     int r;
 
-    if ((r = open_site(file, name, create, &made)) < 0)
+    if ((r = open_site(file, name, as, create, &made)) < 0)
         return r;
     do { /* another thread may have opened it meanwhile; in memory two would be two different sites */
         if ((*out = find(head, name)) != NULL) {
@@ -130,15 +70,9 @@ static int add_site(struct store_file *file, const char *name, bool create, stru
     return site_tend(made, site_now()); /* from now on its files are looked after */
 }
 
-/* Leaves the files of a site that found them replaced. Once: what follows is a new struct site. */
-static void leave(struct site *site)
-{
-    if (!atomic_exchange(&site->detached, true))
-        site_detach(site);
-}
-
 /* Every call comes through here before it loads from a mapping, which a truncated file would make fatal. */
-static int get_site(struct store_file *file, const char *name, bool create, struct site **out)
+int store_file_site(struct store_file *file, const char *name, const struct site_plan *as, bool create,
+                    struct site **out)
 {
     _Atomic(struct site *) *chain = &file->chain[chain_of(name)];
 
@@ -146,9 +80,14 @@ static int get_site(struct store_file *file, const char *name, bool create, stru
         int r = site_tend(*out, site_now());
         if (r != SITE_GONE)
             return r;
-        leave(*out);
+        site_detach(*out);
     }
-    return add_site(file, name, create, out);
+    return add_site(file, name, as, create, out);
+}
+
+static int get_site(struct store_file *file, const char *name, bool create, struct site **out)
+{
+    return store_file_site(file, name, NULL, create, out);
 }
 
 /* ---- The contract --------------------------------------------------------------------------------------------------- */
@@ -168,14 +107,14 @@ static int check_key(struct site *site, const struct identity_key *key)
 static int file_keys(struct store *store, const char *name, int64_t at, _Bool create, struct identity_keys *out)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, create, &site);
+    int r = get_site(store_file_of(store), name, create, &site);
 
     if (r < 0)
         return r;
     if (site->key_rotation > COUNTER_ROTATION_NEVER)
         return site_keys(site, at, create, out);
     *out = (struct identity_keys){.known = true};
-    r = master_key(file_of(store), create, &out->current);
+    r = store_file_key(store_file_of(store), create, &out->current);
     return r < 0 ? r : check_key(site, &out->current);
 }
 
@@ -196,14 +135,14 @@ static int file_read(struct store *store, const char *name, int64_t at, struct c
     int r;
 
     do {
-        if ((r = get_site(file_of(store), name, false, &site)) < 0)
+        if ((r = get_site(store_file_of(store), name, false, &site)) < 0)
             return r;
         int64_t clock = site_moment(&site->file->state.clock);
         if (at != 0 && at < clock - SITE_FUTURE)
             return refuse_past(site, at, clock);
         r = site_read(site, at ? at : (int64_t)(site_now() / 1000), stats);
         if (r == SITE_GONE)
-            leave(site);
+            site_detach(site);
     } while (r == SITE_GONE || (r == 0 && atomic_load(&site->detached)));
     return r;
 }
@@ -215,16 +154,16 @@ static int file_record(struct store *store, const char *name, const struct store
     int r = 0;
 
     *done = 0;
-    if (stats && ((r = get_site(file_of(store), name, true, &site)) < 0 ||
+    if (stats && ((r = get_site(store_file_of(store), name, true, &site)) < 0 ||
                   (r = site_read_ready(site, hits[n - 1].at, stats->want)) < 0))
         return r;
     while (*done < n) {
-        if (!site && (r = get_site(file_of(store), name, true, &site)) < 0)
+        if (!site && (r = get_site(store_file_of(store), name, true, &site)) < 0)
             return r;
         if ((r = site_record(site, &hits[*done])) < 0)
             return r;
         if (r == SITE_GONE)
-            leave(site);
+            site_detach(site);
         if (atomic_load(
                 &site->detached)) /* maybe by another thread while the hit was counted: in a file that is gone */
             site = NULL;
@@ -242,7 +181,7 @@ static int file_series(struct store *store, const char *name, const char *from, 
                        counter_row_fn *each, void *arg)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r = get_site(store_file_of(store), name, false, &site);
     return r < 0 ? r : site_series(site, from, to, step, each, arg);
 }
 
@@ -250,7 +189,7 @@ static int file_breakdown(struct store *store, const char *name, const char *fro
                           enum counter_part part, counter_row_fn *each, void *arg)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r = get_site(store_file_of(store), name, false, &site);
     (void)part; /* COUNTER_BY_VERDICT is the only one */
     return r < 0 ? r : site_verdicts(site, from, to, each, arg);
 }
@@ -258,7 +197,7 @@ static int file_breakdown(struct store *store, const char *name, const char *fro
 static int file_site(struct store *store, const char *name, struct counter_site *out)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r = get_site(store_file_of(store), name, false, &site);
 
     if (r < 0)
         return r;
@@ -281,13 +220,13 @@ static int file_local_time(struct store *store, const char *name, int64_t at, ch
 {
     struct site *site;
     struct zone *zone;
-    int r = name ? get_site(file_of(store), name, false, &site) : COUNTER_ENOSITE;
+    int r = name ? get_site(store_file_of(store), name, false, &site) : COUNTER_ENOSITE;
 
     if (r == 0)
         period_format(site->zone, at, buffer, size);
     if (r != COUNTER_ENOSITE)
         return r;
-    if ((r = zone_open(&zone, file_of(store)->settings->timezone)) < 0)
+    if ((r = zone_open(&zone, store_file_of(store)->settings->timezone)) < 0)
         return r;
     period_format(zone, at, buffer, size);
     zone_close(zone);
@@ -297,14 +236,14 @@ static int file_local_time(struct store *store, const char *name, int64_t at, ch
 static int file_baseline(struct store *store, const char *name, const struct counter_count *old)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, true, &site);
+    int r = get_site(store_file_of(store), name, true, &site);
     return r < 0 ? r : site_set_baseline(site, old);
 }
 
 static int file_erase(struct store *store, const char *name, uint64_t id)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r = get_site(store_file_of(store), name, false, &site);
 
     if (r < 0 || (r = region_guard(&site->region, site->file->cell, recency_bytes(site->table.line_bits))) < 0)
         return r;
@@ -314,19 +253,19 @@ static int file_erase(struct store *store, const char *name, uint64_t id)
 static int file_remove(struct store *store, const char *name)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r = get_site(store_file_of(store), name, false, &site);
 
     if (r < 0 || (r = site_remove(site)) < 0 || (r = site_keys_remove(site, NULL)) < 0)
         return r;
     atomic_store(&site->gone, true);
-    leave(site);
+    site_detach(site);
     return 0;
 }
 
 static int file_accept_clock(struct store *store, const char *name)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
+    int r = get_site(store_file_of(store), name, false, &site);
 
     if (r < 0 || (r = region_guard(&site->region, &site->file->state, sizeof site->file->state)) < 0)
         return r;
@@ -337,16 +276,16 @@ static int file_accept_clock(struct store *store, const char *name)
 static int file_check(struct store *store, const char *name, counter_fact_fn *each, void *arg)
 {
     struct site *site;
-    int r = get_site(file_of(store), name, false, &site);
-    return r < 0 ? r : site_check(site, file_of(store)->path, each, arg);
+    int r = get_site(store_file_of(store), name, false, &site);
+    return r < 0 ? r : site_check(site, store_file_of(store)->path, each, arg);
 }
 
 static int file_sync(struct store *store)
 {
-    struct store_file *file = file_of(store);
+    struct store_file *file = store_file_of(store);
     int r = 0;
 
-    for (int i = 0; i < CHAINS; i++)
+    for (int i = 0; i < STORE_FILE_CHAINS; i++)
         for (struct site *site = atomic_load(&file->chain[i]); site; site = site->next) {
             int s = site_sync(site);
             r = r < 0 ? r : s;
@@ -356,15 +295,14 @@ static int file_sync(struct store *store)
 
 static void file_close(struct store *store)
 {
-    struct store_file *file = file_of(store);
+    struct store_file *file = store_file_of(store);
 
-    for (int i = 0; i < CHAINS; i++)
+    for (int i = 0; i < STORE_FILE_CHAINS; i++)
         for (struct site *site = atomic_load(&file->chain[i]), *next; site; site = next) {
             next = site->next;
             site_close(site);
         }
-    if (file->folder >= 0)
-        close(file->folder);
+    store_file_close_key(file);
     free(file);
 }
 
@@ -372,7 +310,7 @@ static void file_close(struct store *store)
 
 static int list_memory(struct store_file *file, struct names *names)
 {
-    for (int i = 0; i < CHAINS; i++)
+    for (int i = 0; i < STORE_FILE_CHAINS; i++)
         for (struct site *site = atomic_load(&file->chain[i]); site; site = site->next)
             if (!atomic_load(&site->gone) && names_add(names, site->name, strlen(site->name)) < 0)
                 return COUNTER_ENOMEM;
@@ -381,10 +319,10 @@ static int list_memory(struct store_file *file, struct names *names)
 
 static int file_sites(struct store *store, counter_row_fn *each, void *arg)
 {
-    struct store_file *file = file_of(store);
+    struct store_file *file = store_file_of(store);
     struct names names = {0};
     int folder = -1;
-    int r = open_folder(file, false, &folder);
+    int r = store_file_folder(file, false, &folder);
 
     if (r == COUNTER_ENOSITE)
         return 0; /* nothing was ever counted: no sites */
@@ -410,6 +348,10 @@ static const struct store_ops file_ops = {
     .remove = file_remove,
     .accept_clock = file_accept_clock,
     .check = file_check,
+    .give = store_file_give,
+    .take = store_file_take,
+    .give_key = store_file_give_key,
+    .take_key = store_file_take_key,
     .sync = file_sync,
     .close = file_close,
 };
@@ -425,14 +367,6 @@ int store_file_open(struct store **out, const struct settings *settings, const c
     file->path = folder;
     file->network = network;
     atomic_store(&file->folder, -1);
-    if (!folder) {
-        int r = identity_new_key(&file->key);
-        if (r < 0) {
-            free(file);
-            return r;
-        }
-        atomic_store(&file->key_state, 2);
-    }
     *out = &file->store;
     return 0;
 }

@@ -19,11 +19,14 @@ build test demo ci | header stdio.h      | gcc libc6-dev
 build test demo ci | command objcopy     | binutils
 build test demo ci | command pkg-config  | pkg-config
 build test demo ci | library libsodium   | libsodium-dev
+build test demo ci | hiredis hiredis     | libhiredis-dev
 test ci            | library cmocka      | libcmocka-dev
 test ci            | command curl        | curl
 test ci            | command redis-server| redis-server         | optional
+test ci            | command redis-sentinel| redis-sentinel     | optional
 test demo ci       | command lighttpd    | lighttpd
 test demo ci       | file /usr/share/zoneinfo/Asia/Ho_Chi_Minh | tzdata
+ci                 | header openssl/ssl.h| libssl-dev
 ci                 | command clang       | clang
 ci                 | fuzzer clang        | libclang-rt-14-dev
 ci                 | command clang-tidy  | clang-tidy
@@ -40,6 +43,7 @@ found() {
     file)    test -e "$2" ;;
     header)  ${CC:-cc} -E -x c - <<<"#include <$2>" ;;
     library) pkg-config --exists "$2" ;;
+    hiredis) [[ ${REDIS:-yes} == no ]] || pkg-config --exists "$2" ;;
     fuzzer)  "$2" -fsanitize=fuzzer -x c -o /dev/null - <<<'int LLVMFuzzerTestOneInput(void) { return 0; }' ;;
     esac >/dev/null 2>&1
 }

@@ -16,6 +16,9 @@ int commands_site_baseline(const struct arguments *arguments);
 int commands_site_reset(const struct arguments *arguments);
 int commands_site_list(const struct arguments *arguments);
 
+int commands_copy(const struct arguments *arguments);
+int commands_copy_key(const struct arguments *arguments);
+
 int commands_facts_explain(const struct arguments *arguments);
 int commands_facts_check(const struct arguments *arguments);
 int commands_facts_config(const struct arguments *arguments);

@@ -46,6 +46,11 @@ static const struct command commands[] = {
      "Counts nothing. Headers: X-Forwarded-For, Forwarded, Sec-GPC, DNT, User-Agent; others are passed over."},
     {"check", commands_facts_check, TAKES(SITE) | TAKES(ACCEPT_CLOCK) | TAKES(JSON), NULL,
      "verifies a site and says how it is", "Exit code: 0 well, 1 warnings, 2 broken, 3 no such site."},
+    {"copy", commands_copy, TAKES(SITE) | TAKES(SOURCE) | TAKES(TARGET), NULL, "copies a site into another store",
+     "With everything; the larger number wins, so that doing it again adds nothing and finishes what was interrupted. "
+     "Needs --from, --to or both."},
+    {"key", commands_copy_key, TAKES(SOURCE) | TAKES(TARGET), NULL, "takes over the visitors' key of another store",
+     "So that stores of several web servers can be merged later: before they count anything. Needs --from."},
     {"erase", commands_visitor_erase, TAKES(SITE) | TAKES(ADDRESS) | TAKES(AGENT) | TAKES(VISITOR), NULL,
      "forgets one visitor", "Takes what the visitor was counted by: --visitor, or --address and --agent. Counts stay."},
     {"reset", commands_site_reset, TAKES(SITE) | TAKES(YES), NULL, "deletes a site and all that was counted",
@@ -142,5 +147,8 @@ int main(int argc, char **argv)
     hold_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of writing like any other */
     int status = arguments_parse(&arguments, argc, argv);
-    return output_finish(status != 0 ? status : dispatch(&arguments));
+    if (status == 0)
+        status = dispatch(&arguments);
+    arguments_close(&arguments);
+    return output_finish(status);
 }

@@ -37,12 +37,19 @@ int session_options(const struct arguments *arguments, struct counter_options *o
 
 int session_open(struct session *out, const struct arguments *arguments)
 {
+    return session_open_store(out, arguments, NULL);
+}
+
+int session_open_store(struct session *out, const struct arguments *arguments, const char *store)
+{
     struct counter_options options;
     int status = session_options(arguments, &options);
 
     *out = (struct session){0};
     if (status != 0)
         return status;
+    if (store)
+        options.store = store;
     int r = counter_open(&out->counter, &options);
     return r < 0 ? session_fail(r) : 0;
 }
@@ -92,7 +99,7 @@ static int take_only(void *arg, const struct counter_row *row)
     return 0;
 }
 
-static int choose_site(struct session *session, const struct arguments *arguments, bool may_create)
+int session_find_site(struct session *session, const struct arguments *arguments, bool may_create)
 {
     struct choice choice = {.session = session};
     struct counter_options options;
@@ -119,7 +126,7 @@ int session_open_site(struct session *out, const struct arguments *arguments, bo
 {
     int status = session_open(out, arguments);
 
-    if (status == 0 && (status = choose_site(out, arguments, may_create)) != 0)
+    if (status == 0 && (status = session_find_site(out, arguments, may_create)) != 0)
         session_close(out);
     return status;
 }

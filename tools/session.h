@@ -22,8 +22,14 @@ int session_options(const struct arguments *arguments, struct counter_options *o
 /* Opens the store. Like all below: 0, or the exit code after saying why; after a failure there is nothing to close. */
 int session_open(struct session *out, const struct arguments *arguments);
 
+/* The same for the store of that URL; NULL: the settings'. */
+int session_open_store(struct session *out, const struct arguments *arguments, const char *store);
+
 /* Opens the store and finds the site. To a command that may create it, the lack of a name is a usage error. */
 int session_open_site(struct session *out, const struct arguments *arguments, bool may_create);
+
+/* Finds the site of a store that is open, which stays so. */
+int session_find_site(struct session *session, const struct arguments *arguments, bool may_create);
 
 void session_close(struct session *session);
 

@@ -4,8 +4,11 @@
 #
 # Environment: BUILD  where portal.cgi was built (build)
 #              PORT   on 127.0.0.1, 8080 unless set
-#              STORE  where the counts are kept: a folder, or "file:FOLDER". The default outlives `make clean`:
-#                     $XDG_STATE_HOME/counter-demo, that is ~/.local/state/counter-demo
+#              STORE  where the counts are kept: a folder, "file:FOLDER" or a Redis, "redis+unix:///run/redis/socket".
+#                     The default outlives `make clean`: $XDG_STATE_HOME/counter-demo, that is
+#                     ~/.local/state/counter-demo
+#              COUNTER_STORE_PASSWORD, COUNTER_STORE_PASSWORD_FILE, COUNTER_STORE_CA
+#                     as in counter.conf(5): in STORE a password would be seen in the process list
 #
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -27,10 +30,18 @@ store=${STORE:-${XDG_STATE_HOME:-$HOME/.local/state}/counter-demo}
 command -v lighttpd >/dev/null || fail "needs the web server lighttpd: apt-get install lighttpd"
 [[ $store != file:* ]] || (umask 077 && mkdir -p -- "${store#file:}") || fail "STORE=$store: cannot make the folder"
 
+COUNTER_CONFIG=$DEMO_SOURCE/counter.conf COUNTER_STORE=$store
+COUNTER_STORE_PASSWORD=${COUNTER_STORE_PASSWORD-}
+COUNTER_STORE_PASSWORD_FILE=${COUNTER_STORE_PASSWORD_FILE:+$(realpath -- "$COUNTER_STORE_PASSWORD_FILE")}
+COUNTER_STORE_CA=${COUNTER_STORE_CA:+$(realpath -- "$COUNTER_STORE_CA")}
+export COUNTER_CONFIG COUNTER_STORE COUNTER_STORE_PASSWORD COUNTER_STORE_PASSWORD_FILE COUNTER_STORE_CA
+# The command shows a URL without its password.
+settings=$("${DEMO_PROGRAM%/*}/counter" config) || fail "these settings cannot be used"
+shown=$(sed -n 's/^store  *\(.*[^ ]\)  *(COUNTER_STORE)$/\1/p' <<<"$settings")
+
 DEMO_RUN=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX")
 mkdir "$DEMO_RUN/empty"
-COUNTER_CONFIG=$DEMO_SOURCE/counter.conf COUNTER_STORE=$store
-export DEMO_SOURCE DEMO_PROGRAM DEMO_PORT DEMO_RUN COUNTER_CONFIG COUNTER_STORE
+export DEMO_SOURCE DEMO_PROGRAM DEMO_PORT DEMO_RUN
 
 server=''
 # shellcheck disable=SC2317  # called by the traps
@@ -62,7 +73,7 @@ done
 [[ -s $DEMO_RUN/pid ]] || fail "the web server did not start within 5 seconds"
 
 echo "The portal is at  http://127.0.0.1:$DEMO_PORT/"
-echo "Its counts are in ${store#file:} and survive a restart. Ctrl-C ends it."
+echo "Its counts are in ${shown#file:} and survive a restart. Ctrl-C ends it."
 wait "$server" || true
 server=''
 fail "the web server ended"

@@ -64,7 +64,7 @@ row() {             # the line of the last output that begins with $1, blanks ma
 
 # ---- Help -----------------------------------------------------------------------------------------------------------
 
-all_commands=(hit stats series baseline explain check erase reset config sites help)
+all_commands=(hit stats series baseline explain check copy key erase reset config sites help)
 
 helps() {
     local command
@@ -523,6 +523,76 @@ old_clock() {
 check "after a long silence hits are refused until the clock is accepted" old_clock
 "$counter" reset --site now --yes >/dev/null
 
+# ---- copy and key ---------------------------------------------------------------------------------------------------
+
+other=file:$work/copies
+
+copies() {
+    says "copied site portal to $other: 8 hits ever (before: 0), 0 visitors today (before: 0)" copy --to "$other" &&
+        says "$json" stats --json --at "$at" --store "$other" && says portal --store "$other" sites &&
+        says "$("$counter" series --by hour --csv)" series --by hour --csv --store "$other" &&
+        says "$json" stats --json --at "$at"
+}
+check "copy carries a whole site over, and leaves the source as it is" copies
+
+copies_again() {
+    local before='8 hits ever (before: 8), 0 visitors today (before: 0)'
+    says "copied site portal to $other: $before" copy --site portal --from "$COUNTER_STORE" --to "$other" &&
+        says "copied site portal to $COUNTER_STORE: $before" copy --from="$other" &&
+        says "copied site portal to $COUNTER_STORE: $before" copy --store x: --from "$other" --to "$COUNTER_STORE" &&
+        says "$json" stats --json --at "$at" && says "$json" stats --json --at "$at" --store "$other"
+}
+check "a second copy, or one back, adds nothing" copies_again
+
+copies_today() {    # the larger number wins, and a visitor of both is one
+    local one=file:$work/one two=file:$work/two
+    says counted hit --store "$one" --site s --visitor a --timezone +07:00 &&
+        says "the key was taken over" key --from "$one" --to "$two" &&
+        says counted hit --store "$two" --site s --visitor a --timezone +07:00 &&
+        says counted hit --store "$two" --site s --visitor b &&
+        says "copied site s to $one: 2 hits ever (before: 1), 2 visitors today (before: 1)" \
+            copy --from "$two" --to "$one"
+}
+check "stores that share a key can be merged" copies_today
+
+copy_wrong() {
+    ln -s "$work/store" "$work/link"
+    fails 2 'copy needs --from, --to or both' copy && fails 2 'copy needs' copy --site portal --store "$other" &&
+        fails 2 "--from and --to are the same store, \"$COUNTER_STORE\"" copy --to "$COUNTER_STORE" &&
+        fails 2 'are the same store' copy --from "$other" --to "$other" &&
+        fails 2 'are the same store' copy --from "file:$work/link/" --to "$COUNTER_STORE" &&
+        fails 2 '"redos:"' copy --to redos: && fails 2 '"a/b"' copy --site a/b --to "$other" &&
+        fails 3 none copy --site none --to "$other" && fails 3 'no site yet' copy --from "file:$work/empty" &&
+        fails 3 'no site yet' copy --from memory: && fails 2 'stats does not know --from' stats --from "$other" &&
+        fails 2 'what is "portal"?' copy portal --to "$other" && [[ ! -e $work/empty ]] &&
+        says portal --store "$other" sites
+}
+check "copy must know from where, to where and what" copy_wrong
+
+other_key() {
+    says counted hit --store "file:$work/third" --site portal --visitor v --timezone "$zone" --at "$at" &&
+        fails 1 '' copy --from "file:$work/third" && fails 1 '' copy --to "file:$work/third" &&
+        says "$json" stats --json --at "$at" && fails 1 '' key --from "file:$work/third"
+}
+check "a site of a store with another key is not mixed with ours" other_key
+
+keys() {
+    says "the key was taken over" key --from "$COUNTER_STORE" --to "file:$work/fourth" &&
+        says "both have the same key already" key --from "$COUNTER_STORE" --to "file:$work/fourth" &&
+        says "both have the same key already" key --from "$other" && says '' --store "file:$work/fourth" sites &&
+        says counted hit --store "file:$work/fourth" --site portal --visitor a --timezone "$zone" --at "$at" &&
+        shows 'copied site portal' copy --to "file:$work/fourth"
+}
+check "key takes a key over, once" keys
+
+key_wrong() {
+    fails 2 'key needs --from' key && fails 2 'key needs --from' key --to "$other" &&
+        fails 2 'are the same store' key --from "$COUNTER_STORE" &&
+        fails 2 'key does not know --site' key --site portal &&
+        fails 3 '' key --from "file:$work/empty" && [[ ! -e $work/empty ]]
+}
+check "key must know whose" key_wrong
+
 # ---- erase and reset ------------------------------------------------------------------------------------------------
 
 erase() {
@@ -601,6 +671,61 @@ memory_store() {
     says counted --store memory: hit --site portal --visitor v && fails 3 'no site' --store memory: stats
 }
 check "a store in memory ends with the command" memory_store
+
+# ---- Passwords -------------------------------------------------------------------------------------------------------
+
+quiet() {           # a pattern of codes, arguments: the word s3cret comes out nowhere
+    local expected=$1
+    shift
+    run "$@"
+    # shellcheck disable=SC2053  # a pattern
+    [[ $code == $expected && $out$err == *?* && $out$err != *s3cret* ]]
+}
+quiet_words() {
+    local url=redis://user:s3cret@127.0.0.1:1/0
+    quiet 2 "$url" && quiet 2 stats "$url" && quiet 2 help stats "$url" && quiet 2 "--$url" && quiet 2 "-$url" &&
+        quiet 2 stats --json="$url" && quiet 2 help "$url" && quiet 2 -- "$url" stats &&
+        quiet 2 series --site portal --from "$url" && quiet 2 series --site portal --to="$url" &&
+        quiet 2 redis://:s3cret && quiet 2 redis://s3cret@h && quiet 2 redis://h,u:s3cret@x:1 &&
+        quiet 1 copy --from "$url" --to redis://other:s3cret2@127.0.0.1:1 && quiet 2 copy --from "$url" --to "$url"
+}
+check "a password in a URL is quoted by no error about words and options" quiet_words
+
+quiet_settings() {
+    local url
+    for url in redis://u:s3cret@127.0.0.1:1/x redis://u:s3cret/@h redis://u:s3cret redos://u:s3cret@h \
+        $'redis://u:s3cret@h\n' rediss://s3cret@h/-1 'redis+unix://u:s3cret@x/p'; do
+        quiet '[12]' --store "$url" stats --site portal && quiet '[12]' --store="$url" sites &&
+            quiet '[12]' copy --site s --from "$url" && COUNTER_STORE=$url quiet '[12]' sites || return
+    done
+    shows 'redis://u:***@h/1' config --store redis://u:s3cret@h/1 && [[ $out != *s3cret* ]] &&
+        COUNTER_STORE_PASSWORD=s3cret shows '(set)' config && [[ $out != *s3cret* ]] &&
+        COUNTER_STORE_PASSWORD=$'s3cret\n' quiet 2 config && echo 'store_password s3cret' >"$work/secret.conf" &&
+        COUNTER_CONFIG=$work/secret.conf quiet 2 config
+}
+check "settings and errors about them show no password" quiet_settings
+
+# The output goes into a pipe that is full, so that the command stays and can be looked at.
+quiet_processes() {
+    local tries words='' process
+    mkfifo "$work/full" && exec 8<>"$work/full" &&
+        { dd if=/dev/zero of="$work/full" bs=4096 count=4096 oflag=nonblock 2>/dev/null; :; } || return
+    "$counter" copy --help --store redis://u:s3cret@h --from='redis+unix://:s3cret@/x?db=1' --to file:/y \
+        --to redis://s3cret@z >&8 &
+    process=$!
+    for ((tries = 0; tries < 100; tries++)); do
+        words=$(tr '\0' '\n' 2>/dev/null <"/proc/$process/cmdline")
+        [[ $words != *'redis://***@z'* ]] || break
+        sleep 0.05
+    done
+    kill "$process"
+    wait "$process" 2>/dev/null
+    exec 8>&-
+    out=$words
+    [[ $words == *'redis://u:***@h'* && $words == *'--from=redis+unix://:***@/x?db=1'* && $words == *'file:/y'* ]] &&
+        [[ $words == *'redis://***@z'* && $words != *s3cret* ]]
+}
+check "a password in a URL is overwritten in the list of processes" quiet_processes
 
 # ---- Output that does not arrive ------------------------------------------------------------------------------------
 

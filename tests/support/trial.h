@@ -8,14 +8,14 @@
 #define TESTS_TRIAL_H
 
 #include "oracle.h"
-#include "scratch.h"
+#include "places.h"
 
 enum { TRIAL_FORGET_DAYS = 35, TRIAL_RETENTION_DAYS = 400, TRIAL_PERIODS = 5, TRIAL_SLOTS = 64 };
 
 struct trial {
     const struct oracle *oracle;
     struct counter *c;
-    char folder[SCRATCH_PATH];          /* "": memory */
+    const struct place *place;
     char what[160];                     /* for messages */
     size_t fed;
     bool shuffled;
@@ -27,7 +27,8 @@ struct trial {
     } shown[TRIAL_PERIODS][TRIAL_SLOTS];
 };
 
-void trial_begin(struct trial *trial, const struct oracle *oracle, bool file, uint64_t seed);
+/* Opens the store of a place that is still empty. */
+void trial_begin(struct trial *trial, const struct oracle *oracle, const struct place *place, uint64_t seed);
 void trial_end(struct trial *trial);
 void trial_reopen(struct trial *trial);                 /* closes and opens the store, which must show the same */
 

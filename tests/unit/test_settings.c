@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../support/scratch.h"
 #include "settings.h"
 
 #include <fcntl.h>
@@ -29,10 +30,11 @@ static const char *const variables[] = {
     "COUNTER_STORE",       "COUNTER_SITE",           "COUNTER_TRUSTED_PROXIES", "COUNTER_EXCLUDE",
     "COUNTER_SYNC_MS",     "COUNTER_PRIVACY_SIGNAL", "COUNTER_TIMEZONE",        "COUNTER_WEEK_START",
     "COUNTER_FORGET_DAYS", "COUNTER_RETENTION_DAYS", "COUNTER_EXACT_VISITORS",  "COUNTER_KEY_ROTATION",
-    "XDG_STATE_HOME",
+    "COUNTER_DEADLINE",    "COUNTER_PREFIX",         "COUNTER_STORE_PASSWORD",  "COUNTER_STORE_PASSWORD_FILE",
+    "COUNTER_STORE_CA",    "XDG_STATE_HOME",
 };
 
-static char folder[64], conf[96], program[96];
+static char folder[64], conf[96], program[96], secret[96];
 
 static int set_up(void **state)
 {
@@ -44,6 +46,7 @@ static int set_up(void **state)
         return -1;
     snprintf(conf, sizeof conf, "%s/counter.conf", folder);
     snprintf(program, sizeof program, "%s/program", folder);
+    snprintf(secret, sizeof secret, "%s/password", folder);
     for (size_t i = 0; i < COUNT(variables); i++)
         unsetenv(variables[i]);
     setenv("HOME", "/home/somebody", 1);
@@ -54,6 +57,8 @@ static int tear_down(void **state)
 {
     (void)state;
     unlink(program);
+    if (unlink(secret) < 0)
+        rmdir(secret);
     if (unlink(conf) < 0)
         rmdir(conf);
     return rmdir(folder);
@@ -111,6 +116,11 @@ static void without_a_word_from_anywhere_the_defaults_hold(void **state)
     assert_string_equal(settings.timezone, "");
     assert_string_equal(settings.config, "");
     assert_int_equal(settings.sync_ms, 1000);
+    assert_int_equal(settings.deadline, 250);
+    assert_string_equal(settings.prefix, "counter");
+    assert_string_equal(settings.store_password, "");
+    assert_string_equal(settings.store_password_file, "");
+    assert_string_equal(settings.store_ca, "");
     assert_int_equal(settings.privacy_signal, COUNTER_SIGNAL_COUNT);
     assert_int_equal(settings.week_start, 0);
     assert_int_equal(settings.exact_visitors, 0);
@@ -181,6 +191,11 @@ static void every_setting_can_come_from_every_place(void **state)
                                             {"trusted_proxies", "private"},
                                             {"exclude", "10.0.0.1 ::1"},
                                             {"sync_ms", "250"},
+                                            {"deadline", "60000"},
+                                            {"prefix", "a.b"},
+                                            {"store_password", "s3cret"},
+                                            {"store_password_file", "/x/password"},
+                                            {"store_ca", "/x/ca.pem"},
                                             {"privacy_signal", "skip"},
                                             {"timezone", "Asia/Ho_Chi_Minh"},
                                             {"week_start", "sunday"},
@@ -194,6 +209,11 @@ static void every_setting_can_come_from_every_place(void **state)
                                       .trusted_proxies = "private",
                                       .exclude = "10.0.0.1 ::1",
                                       .sync_ms = 250,
+                                      .deadline = 60000,
+                                      .prefix = "a.b",
+                                      .store_password = "s3cret",
+                                      .store_password_file = "/x/password",
+                                      .store_ca = "/x/ca.pem",
                                       .privacy_signal = COUNTER_SIGNAL_SKIP,
                                       .timezone = "Asia/Ho_Chi_Minh",
                                       .week_start = COUNTER_SUNDAY,
@@ -224,6 +244,11 @@ static void every_setting_can_come_from_every_place(void **state)
         assert_string_equal(settings.trusted_proxies, "private");
         assert_string_equal(settings.exclude, "10.0.0.1 ::1");
         assert_int_equal(settings.sync_ms, 250);
+        assert_int_equal(settings.deadline, 60000);
+        assert_string_equal(settings.prefix, "a.b");
+        assert_string_equal(settings.store_password, "s3cret");
+        assert_string_equal(settings.store_password_file, "/x/password");
+        assert_string_equal(settings.store_ca, "/x/ca.pem");
         assert_int_equal(settings.privacy_signal, COUNTER_SIGNAL_SKIP);
         assert_string_equal(settings.timezone, "Asia/Ho_Chi_Minh");
         assert_int_equal(settings.week_start, COUNTER_SUNDAY);
@@ -267,6 +292,7 @@ static void ranges_hold_at_both_ends_in_every_place(void **state)
 #define NUMBER(variable, member)                                                                                       \
     variable, #member, offsetof(struct counter_options, member), offsetof(struct settings, member)
         {NUMBER("COUNTER_SYNC_MS", sync_ms), 100, 3600000},
+        {NUMBER("COUNTER_DEADLINE", deadline), 10, 60000},
         {NUMBER("COUNTER_EXACT_VISITORS", exact_visitors), 1, 2097152},
         {NUMBER("COUNTER_FORGET_DAYS", forget_days), 1, 400},
         {NUMBER("COUNTER_RETENTION_DAYS", retention_days), 31, 4000},
@@ -347,16 +373,16 @@ static void control_characters_and_long_values_are_refused_everywhere(void **sta
 static void callers_of_other_versions_are_served(void **state)
 {
     (void)state;
-    struct counter_options options = {.size = offsetof(struct counter_options, week_start), .site = "s"};
+    struct counter_options options = {.size = offsetof(struct counter_options, timezone), .site = "s"};
     struct {
         struct counter_options known;
         uint64_t unknown;
     } newer = {.known = {.size = sizeof newer, .site = "s"}};
 
-    options.forget_days = 100000; /* beyond its size */
+    options.timezone = "Nowhere"; /* beyond its size */
     struct settings settings = read_good(&options);
     assert_string_equal(settings.site, "s");
-    assert_int_equal(settings.forget_days, 0);
+    assert_string_equal(settings.timezone, "");
     settings_free(&settings);
     options.size = 0;
     refuses(&options, COUNTER_EINVAL, "struct counter_options", ".size");
@@ -596,8 +622,13 @@ static void every_setting_is_told_with_its_place(void **state)
              "site|e|COUNTER_SITE\n"
              "trusted_proxies||default\n"
              "exclude|loopback|option\n"
-             "sync_ms|1000|COUNTER_SYNC_MS\n"
              "privacy_signal|hits_only|option\n"
+             "sync_ms|1000|COUNTER_SYNC_MS\n"
+             "deadline|250|default\n"
+             "prefix|counter|default\n"
+             "store_password||default\n"
+             "store_password_file||default\n"
+             "store_ca||default\n"
              "timezone||default\n"
              "week_start|sunday|%s:2\n"
              "exact_visitors|32768|default\n"
@@ -628,6 +659,348 @@ static void a_walk_over_the_settings_can_be_ended(void **state)
     options = with_conf("nonsense\n");
     assert_int_equal(settings_each(&options, stop_at_third, &calls), COUNTER_EINVAL);
     assert_int_equal(calls, 3);
+}
+
+/* ---- Secrets ----------------------------------------------------------------------------------------------------- */
+
+/* Every secret of these tests holds this word, and nothing else does. */
+static const char word[] = "s3cret";
+
+static void assert_hidden(const char *text)
+{
+    if (strstr(text, word))
+        fail_msg("\"%s\" holds the password", text);
+}
+
+/* The value of one key, as a list of the settings shows it. */
+struct shown {
+    const char *key;
+    char value[SETTINGS_VALUE + 16];
+};
+
+static int keep_shown(void *arg, const struct counter_fact *fact)
+{
+    struct shown *shown = arg;
+
+    assert_hidden(fact->value);
+    assert_hidden(fact->why);
+    if (strcmp(fact->name, shown->key) == 0)
+        snprintf(shown->value, sizeof shown->value, "%s", fact->value);
+    return 0;
+}
+
+static void assert_shown(const char *key, const char *expected, const struct counter_options *options)
+{
+    struct shown shown = {.key = key};
+
+    assert_int_equal(settings_each(options, keep_shown, &shown), 0);
+    assert_string_equal(shown.value, expected);
+}
+
+static void a_listing_shows_urls_without_password_and_of_passwords_that_there_is_one(void **state)
+{
+    (void)state;
+    static const char *const urls[][2] = {
+        {"redis://user:s3cret@host:6380/1", "redis://user:***@host:6380/1"},
+        {"redis+unix://:s3cret@/run/redis?db=2", "redis+unix://:***@/run/redis?db=2"},
+        {"redis+cluster://u:s3cret%40@a,b:1", "redis+cluster://u:***@a,b:1"},
+        {"rediss://host", "rediss://host"},
+        {"redis://u:s3cret/s3cret@host", "redis://u:***@host"},
+        {"redis://u:s3cret", "redis://u:***"},
+        {"redos://u:s3cret@host", "redos://u:***@host"},
+        {"file:/a:b@c?d", "file:/a:b@c?d"},
+        {"file+network:/a:b@c?d", "file+network:/a:b@c?d"},
+        {"memory:", "memory:"},
+    };
+
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        struct counter_options options = {.size = sizeof options, .store = urls[i][0]};
+        assert_shown("store", urls[i][1], &options);
+        struct settings settings = read_good(&options);
+        assert_string_equal(settings.store, urls[i][0]);
+        settings_free(&settings);
+    }
+    struct counter_options options = with_conf("store_password = s3cret\n");
+    assert_shown("store_password", "(set)", &options);
+    options.store_password = "";
+    assert_shown("store_password", "", &options);
+}
+
+/* In all three places, since each has an error of its own. */
+static void refuses_and_hides(const char *key, const char *variable, size_t option, const char *value)
+{
+    struct counter_options options = {.size = sizeof options};
+    char *text = NULL;
+
+    memcpy((char *)&options + option, &value, sizeof value);
+    refuses(&options, COUNTER_EINVAL, "option: ", key);
+    assert_hidden(counter_error());
+    setenv(variable, value, 1);
+    refuses(NULL, COUNTER_EINVAL, variable, key);
+    assert_hidden(counter_error());
+    unsetenv(variable);
+    assert_true(asprintf(&text, "%s = %s\n", key, value) > 0);
+    options = with_conf(text);
+    refuses(&options, COUNTER_EINVAL, conf, ":");
+    assert_hidden(counter_error());
+    free(text);
+}
+
+static void no_error_about_a_value_shows_a_password(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {
+        "redis://u:s3cret@host\x01", "redis://u:s3cret\n@host", "redis://u:\ns3cret@host",     "\x01redis://u:s3cret@h",
+        "rediss://s3cret@host\x01",  "redis://:s3cret\x01",     "redis://u:s3cret/x@host\x01", "redos://u:s3cret@h\x7f",
+    };
+    char long_url[5000], long_password[600];
+
+    for (size_t i = 0; i < COUNT(urls); i++)
+        refuses_and_hides("store", "COUNTER_STORE", offsetof(struct counter_options, store), urls[i]);
+    memset(long_url, 'x', sizeof long_url);
+    memcpy(long_url, "redis://u:s3cret", 16);
+    long_url[4999] = '\0';
+    refuses_and_hides("store", "COUNTER_STORE", offsetof(struct counter_options, store), long_url);
+    memcpy(long_url + 4900, "@host", 5);
+    refuses_and_hides("store", "COUNTER_STORE", offsetof(struct counter_options, store), long_url);
+
+    memset(long_password, 'x', sizeof long_password);
+    memcpy(long_password, word, strlen(word));
+    long_password[513] = '\0';
+    const size_t password = offsetof(struct counter_options, store_password);
+    refuses_and_hides("store_password", "COUNTER_STORE_PASSWORD", password, long_password);
+    refuses_and_hides("store_password", "COUNTER_STORE_PASSWORD", password, "s3cret\x01");
+    long_password[512] = '\0';
+    struct counter_options options = {.size = sizeof options, .store_password = long_password};
+    struct settings settings = read_good(&options);
+    assert_string_equal(settings.store_password, long_password);
+    settings_free(&settings);
+}
+
+static void no_error_about_a_line_shows_a_password(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "store_password s3cret\n",
+        "store_password: s3cret\n",
+        "store_password =\ns3cret\n",
+        "store_password = \"s3cret\n",
+        "store_password = \"s3cret\" x\n",
+        "store_password = \"s3cret\\n\"\n",
+        "store_password = s3cret\x01\n",
+        "store_password = a\nstore_password = s3cret\n",
+        "store_pasword = s3cret\n",
+        "portal.a = s3cret\nportal.a = s3cret\n",
+        "store = redis://u:s3cret@h\nstore = redis://u:s3cret@h\n",
+        "redis://u:s3cret@host\n",
+    };
+    char *text = malloc(70000);
+
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct counter_options options = with_conf(texts[i]);
+        refuses(&options, COUNTER_EINVAL, "counter.conf:", "");
+        assert_hidden(counter_error());
+        assert_int_equal(settings_each(&options, keep_shown, &(struct shown){.key = ""}), COUNTER_EINVAL);
+        assert_hidden(counter_error());
+    }
+    memset(text, 'x', 70000);
+    memcpy(text, "store_password = s3cret", 23);
+    struct counter_options options = {.size = sizeof options, .config = conf};
+    for (size_t length = 5000; length <= 70000; length += 65000) {
+        write_conf(text, length);
+        refuses(&options, COUNTER_EINVAL, "counter.conf:", "bytes");
+        assert_hidden(counter_error());
+    }
+    memset(text, 'x', 200); /* a key as long as no key is */
+    memcpy(text, word, strlen(word));
+    write_conf(text, 200);
+    refuses(&options, COUNTER_EINVAL, "counter.conf:1", "");
+    assert_hidden(counter_error());
+    text[199] = '=';
+    write_conf(text, 200);
+    refuses(&options, COUNTER_EINVAL, "counter.conf:1", "64 bytes");
+    assert_hidden(counter_error());
+    free(text);
+}
+
+static bool holds(const char *bytes, size_t length, const char *part)
+{
+    return memmem(bytes, length, part, strlen(part)) != NULL;
+}
+
+/* The allocator's next block of a size is the last one freed, with what was in it. */
+static void what_held_a_password_is_overwritten_before_it_is_freed(void **state)
+{
+    (void)state;
+    if (scratch_is_instrumented())
+        skip();
+    char url[] = "redis://user:0123456789012345678901234567890123456789-s3cret@host";
+    char password[] = "0123456789012345678901234567890123456789012345678901234567890123456789-s3cret";
+    struct counter_options options = {.size = sizeof options, .store = url, .store_password = password};
+    struct settings settings = read_good(&options);
+
+    settings_free(&settings);
+    char *volatile blocks[] = {malloc(sizeof url), malloc(sizeof password)};
+    assert_false(holds(blocks[0], sizeof url, word));
+    assert_false(holds(blocks[1], sizeof password, word));
+    free(blocks[0]);
+    free(blocks[1]);
+}
+
+static void a_prefix_is_a_name(void **state)
+{
+    (void)state;
+    static const char rule[] = "1 to 64 letters, digits, '.', '_' and '-'";
+    static const char *const broken[] = {"a/b", "a:b", "{a}", "a b", "á", "a*", "a\n"};
+    char text[66] = "";
+
+    for (size_t i = 0; i < COUNT(broken); i++) {
+        setenv("COUNTER_PREFIX", broken[i], 1);
+        refuses(NULL, COUNTER_EINVAL, "COUNTER_PREFIX: prefix = \"", rule);
+    }
+    memset(text, 'A', 65);
+    setenv("COUNTER_PREFIX", text, 1);
+    refuses(NULL, COUNTER_EINVAL, "COUNTER_PREFIX: prefix = \"", rule);
+    text[64] = '\0';
+    text[0] = '.';
+    text[1] = '-';
+    text[2] = '_';
+    text[3] = '9';
+    setenv("COUNTER_PREFIX", text, 1);
+    struct settings settings = read_good(NULL);
+    assert_string_equal(settings.prefix, text);
+    settings_free(&settings);
+}
+
+/* ---- The password's file ----------------------------------------------------------------------------------------- */
+
+static void write_secret(const void *bytes, size_t length, mode_t mode)
+{
+    FILE *file = fopen(secret, "wb");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, length, file), length);
+    assert_int_equal(fchmod(fileno(file), mode), 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static struct counter_options with_secret(const void *bytes, size_t length)
+{
+    write_secret(bytes, length, 0600);
+    return (struct counter_options){
+        .size = sizeof(struct counter_options), .store = "redis://host", .store_password_file = secret};
+}
+
+static void the_password_is_the_first_line_of_its_file(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"s3cret\n", "s3cret"},
+        {"s3cret", "s3cret"},
+        {"s3cret\r\n", "s3cret"},
+        {"s3cret\r", "s3cret"},
+        {"s3cret\n\nx", "s3cret"},
+        {" #\" s3cret \n", " #\" s3cret "},
+        {"s3cr\xc3\xa9t\n", "s3cr\xc3\xa9t"},
+    };
+    char text[600];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct counter_options options = with_secret(cases[i][0], strlen(cases[i][0]));
+        struct settings settings = read_good(&options);
+        assert_string_equal(settings.store_password, cases[i][1]);
+        settings_free(&settings);
+        assert_shown("store_password", "", &options);
+        assert_shown("store_password_file", secret, &options);
+    }
+    memset(text, 'x', sizeof text);
+    memcpy(text + 512, "\r\n", 2);
+    struct counter_options options = with_secret(text, sizeof text);
+    struct settings settings = read_good(&options);
+    assert_int_equal(strlen(settings.store_password), 512);
+    settings_free(&settings);
+}
+
+static void what_is_no_password_in_a_file_is_refused_and_not_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t length;
+        const char *rule;
+    } cases[] = {
+        {"", 0, "the first line is empty"},           {"\ns3cret", 7, "the first line is empty"},
+        {"\r\ns3cret", 8, "the first line is empty"}, {"s3cret\tx\n", 9, "no control characters"},
+        {"s3cret\0x\n", 9, "no control characters"},  {"s3cret\r\r\n", 9, "no control characters"},
+        {"s3cret\x7f", 7, "no control characters"},
+    };
+    char text[600];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct counter_options options = with_secret(cases[i].bytes, cases[i].length);
+        refuses(&options, COUNTER_EINVAL, secret, cases[i].rule);
+        assert_hidden(counter_error());
+    }
+    memset(text, 'x', sizeof text);
+    memcpy(text, word, strlen(word));
+    text[513] = '\n';
+    static const size_t lengths[] = {513, 514, 515, 516, 600};
+    for (size_t i = 0; i < COUNT(lengths); i++) {
+        struct counter_options options = with_secret(text, lengths[i]);
+        refuses(&options, COUNTER_EINVAL, secret, "more than 512 bytes");
+        assert_hidden(counter_error());
+    }
+}
+
+static void a_password_file_must_exist_and_not_be_for_everybody(void **state)
+{
+    (void)state;
+    struct counter_options options = with_secret("s3cret\n", 7);
+    static const mode_t good[] = {0600, 0400, 0640, 0660};
+
+    for (size_t i = 0; i < COUNT(good); i++) {
+        write_secret("s3cret\n", 7, good[i]);
+        struct settings settings = read_good(&options);
+        assert_string_equal(settings.store_password, "s3cret");
+        settings_free(&settings);
+    }
+    write_secret("s3cret\n", 7, 0604);
+    refuses(&options, COUNTER_EACCESS, "everybody may read it: chmod o-r ", secret);
+    assert_hidden(counter_error());
+    unlink(secret);
+    refuses(&options, COUNTER_EINVAL, "there is no such file", secret);
+    assert_int_equal(mkdir(secret, 0700), 0);
+    refuses(&options, COUNTER_EINVAL, "not a regular file", secret);
+    rmdir(secret);
+    assert_int_equal(mkfifo(secret, 0600), 0);
+    refuses(&options, COUNTER_EINVAL, "not a regular file", secret);
+    unlink(secret);
+    assert_int_equal(symlink("password", secret), 0); /* to itself, so that root cannot read it either */
+    refuses(&options, COUNTER_EACCESS, "store_password_file ", secret);
+}
+
+static void the_file_is_read_only_where_it_is_needed(void **state)
+{
+    (void)state;
+    struct counter_options options = {
+        .size = sizeof options, .store_password_file = "/nonexistent/password", .store = "redis://host"};
+    static const char *const stores[] = {"memory:", "file:/x", "redis://user:s3cret@host", "redos://host",
+                                         "redis://host:x"};
+    struct settings settings;
+
+    refuses(&options, COUNTER_EINVAL, "/nonexistent/password", "there is no such file");
+    for (size_t i = 0; i < COUNT(stores); i++) {
+        options.store = stores[i];
+        settings = read_good(&options);
+        assert_string_equal(settings.store_password, "");
+        settings_free(&settings);
+    }
+    options.store = "redis+unix:///run/redis";
+    setenv("COUNTER_STORE_PASSWORD", "s3cret", 1);
+    refuses(&options, COUNTER_EINVAL, "store_password and store_password_file", "both set");
+    options.store = "redis://user@host";
+    options.store_password = "";
+    refuses(&options, COUNTER_EINVAL, "/nonexistent/password", "there is no such file");
 }
 
 /* ---- The file that nobody named ---------------------------------------------------------------------------------- */
@@ -771,6 +1144,15 @@ int main(int argc, char **argv)
         TEST(the_option_names_the_file_before_the_variable),
         TEST(every_setting_is_told_with_its_place),
         TEST(a_walk_over_the_settings_can_be_ended),
+        TEST(a_listing_shows_urls_without_password_and_of_passwords_that_there_is_one),
+        TEST(no_error_about_a_value_shows_a_password),
+        TEST(no_error_about_a_line_shows_a_password),
+        TEST(what_held_a_password_is_overwritten_before_it_is_freed),
+        TEST(a_prefix_is_a_name),
+        TEST(the_password_is_the_first_line_of_its_file),
+        TEST(what_is_no_password_in_a_file_is_refused_and_not_shown),
+        TEST(a_password_file_must_exist_and_not_be_for_everybody),
+        TEST(the_file_is_read_only_where_it_is_needed),
         TEST(a_file_beside_the_program_is_found),
         TEST(an_unnamed_file_that_cannot_be_read_is_an_error),
         TEST(a_set_user_id_program_believes_neither_environment_nor_folder),
