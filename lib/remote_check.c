@@ -185,36 +185,67 @@ static int check_memory(struct report *report, struct remote *remote, const stru
     return 0;
 }
 
-/* Sketches that somebody wrote to: the server itself says whether it can read them. */
-static int check_sketches(struct report *report, struct remote *remote, const struct remote_site *site,
-                          const struct remote_state *state)
+static bool is_number(const redisReply *reply)
 {
-    struct remote_words words[PERIOD_KINDS + 1] = {{0}};
-    redisReply *replies[PERIOD_KINDS + 1];
+    return reply->type == REDIS_REPLY_NIL || (reply->type == REDIS_REPLY_STRING && reply->len > 0 &&
+                                              strspn(reply->str, "0123456789") == (size_t)reply->len);
+}
+
+/* Fields that only grow: numbers, or not there yet. */
+static bool are_numbers(const redisReply *fields)
+{
+    if (fields->type != REDIS_REPLY_ARRAY)
+        return false;
+    for (size_t i = 0; i < fields->elements; i++)
+        if (!is_number(fields->element[i]))
+            return false;
+    return true;
+}
+
+/* What somebody else wrote to: the figures and sketches of the open periods. The server itself says whether it can read
+ * a sketch. */
+static int check_periods(struct report *report, struct remote *remote, const struct remote_site *site,
+                         const struct remote_state *state)
+{
+    enum { KINDS = PERIOD_KINDS + 1 };
+    static const char *const fields[] = {"hits", "visits", "visitors", "unsure", "shown", "estimate"};
+    struct remote_words words[2 * KINDS] = {{0}};
     char key[REMOTE_NAME], rest[REMOTE_PERIOD];
+    redisReply *replies[2 * KINDS];
+    unsigned figures = 0, sketches = 0;
     struct period_frame frame;
-    unsigned broken = 0;
 
     if (state->clock == 0)
         return 0;
     remote_frame_of(site, state->clock, &frame);
-    for (int i = 0; i <= PERIOD_KINDS; i++) {
-        remote_period(rest, "visitors:", i, i < COPY_ALL_TIME ? frame.of[i].first : (struct period_date){0});
+    for (int i = 0; i < KINDS; i++) {
+        struct period_date first = i < COPY_ALL_TIME ? frame.of[i].first : (struct period_date){0};
+        remote_period(rest, "visitors:", i, first);
         remote_name(remote, key, site->fixed.site, rest);
         remote_word(&words[i], "PFCOUNT");
         remote_word(&words[i], key);
+        remote_period(rest, "", i, first);
+        remote_name(remote, key, site->fixed.site, rest);
+        remote_word(&words[KINDS + i], "HMGET");
+        remote_word(&words[KINDS + i], key);
+        for (size_t field = 0; field < sizeof fields / sizeof fields[0]; field++)
+            remote_word(&words[KINDS + i], fields[field]);
     }
-    int r =
-        remote_send_all(remote, site->meta, words, PERIOD_KINDS + 1, REDIS_REPEAT, remote_deadline(remote), replies);
+    int r = remote_send_all(remote, site->meta, words, 2 * KINDS, REDIS_REPEAT, remote_deadline(remote), replies);
     if (r < 0)
         return r;
-    for (int i = 0; i <= PERIOD_KINDS; i++)
-        broken += replies[i]->type == REDIS_REPLY_ERROR;
-    remote_free_replies(replies, PERIOD_KINDS + 1);
-    if (broken > 0)
+    for (int i = 0; i < KINDS; i++) {
+        sketches += replies[i]->type == REDIS_REPLY_ERROR;
+        figures += !are_numbers(replies[KINDS + i]);
+    }
+    remote_free_replies(replies, 2 * KINDS);
+    if (sketches > 0)
         report_tell(report, COUNTER_BROKEN, "sketches",
-                    "the server cannot read them: estimates of their windows stand still", "%u of %d", broken,
-                    PERIOD_KINDS + 1);
+                    "the server cannot read them: estimates of their windows stand still", "%u of %d", sketches, KINDS);
+    if (figures > 0)
+        report_tell(report, COUNTER_BROKEN, "figures",
+                    "damaged: their windows show nothing, and hits that belong there are refused", "%u of %d", figures,
+                    KINDS);
     return 0;
 }
 
@@ -236,12 +267,14 @@ int remote_check(struct store *store, const char *name, counter_fact_fn *each, v
     if ((r = check_servers(remote, &report)) < 0)
         return r;
     report_clock(&report, &about, (int64_t)(site_now() / 1000));
-    report_tell(&report, COUNTER_FACT, "fill", "visitors known by name, and the most that are",
+    bool overfull = state.visitors > state.capacity + state.capacity / 8;
+    report_tell(&report, overfull ? COUNTER_WARNING : COUNTER_FACT, "fill",
+                overfull ? "nobody is dropped: does the user lack a right (zremrangebyrank)?"
+                         : "visitors known by name, and the most that are",
                 "%" PRIu64 " of %" PRIu64, state.visitors, state.capacity);
     report_limits(&report, &about);
     report_sums(&report, &about);
-    if ((r = check_memory(&report, remote, site, &state)) < 0 ||
-        (r = check_sketches(&report, remote, site, &state)) < 0)
+    if ((r = check_memory(&report, remote, site, &state)) < 0 || (r = check_periods(&report, remote, site, &state)) < 0)
         return r;
     return report_result(&report);
 }

@@ -23,7 +23,7 @@ enum { SITES = 3, PEOPLE = 200, DAILY = 60, RETENTION = 400 };
 
 static struct redis_server server;
 
-/* ---- Servers and handles -------------------------------------------------------------------------------------------- */
+/* ---- Servers and handles ---------------------------------------------------------------------------------------- */
 
 static int start(void **state)
 {
@@ -133,7 +133,7 @@ static int64_t evening(int day)
     return FIRST_NOON + (int64_t)day * DAY + DAILY * 60;
 }
 
-/* ---- Eviction ------------------------------------------------------------------------------------------------------- */
+/* ---- Eviction --------------------------------------------------------------------------------------------------- */
 
 static void must_agree(struct counter *c, struct counter *roomy, int site, int day)
 {
@@ -177,7 +177,7 @@ static void an_evicting_server_drops_only_days_that_no_window_shows(void **state
     counter_close(c);
 }
 
-/* ---- What has a time to live ---------------------------------------------------------------------------------------- */
+/* ---- What has a time to live ------------------------------------------------------------------------------------ */
 
 /* A key's last part: "2026-01-13" of a moment, or of the week, month or year that holds it, at +07:00. */
 static void name_period(char name[16], const char *kind, int64_t at)
@@ -259,7 +259,7 @@ static void only_what_no_window_shows_expires(void **state)
     judge_keys(now, &expire, &stay);
     /* days but two, weeks but two, with their sketches; sketches of October to December */
     assert_int_equal(expire, 2 * (DAYS - 2) + 2 * (20 - 2) + 3);
-    /* key, sites; meta, recent, all; 2 days, 2 weeks, 5 months, 2 years; sketches of the same but old months, and all */
+    /* key, sites; meta, recent, all; 2 days, 2 weeks, 5 months, 2 years; their sketches but of old months, and all */
     assert_int_equal(stay, 2 + 3 + 2 + 2 + 5 + 2 + 2 + 2 + 2 + 2 + 1);
 
     /* A late hit into a day that expired or was evicted makes it anew. */
@@ -274,7 +274,7 @@ static void only_what_no_window_shows_expires(void **state)
     counter_close(c);
 }
 
-/* ---- A full server -------------------------------------------------------------------------------------------------- */
+/* ---- A full server ---------------------------------------------------------------------------------------------- */
 
 static uint64_t hash(uint64_t value, const char *bytes, size_t length)
 {
@@ -408,7 +408,7 @@ static void a_full_server_shows_estimates(void **state)
     counter_close(c);
 }
 
-/* ---- What check says ------------------------------------------------------------------------------------------------ */
+/* ---- What check says -------------------------------------------------------------------------------------------- */
 
 struct asked {
     const char *name;

@@ -23,7 +23,7 @@ enum { RECIPE = 2048, WORDS = 80, SMALL_ROOM = 16, CROWD = 400 };
 
 static struct redis_server server;
 
-/* ---- The recipe ----------------------------------------------------------------------------------------------------- */
+/* ---- The recipe ------------------------------------------------------------------------------------------------- */
 
 static struct recipe {
     char text[RECIPE]; /* its words, each with NUL */
@@ -84,7 +84,7 @@ static void grant(const struct redis_server *to, const char *without)
         fail_msg("the server does not take: %s", command);
 }
 
-/* ---- All that can be done to a store -------------------------------------------------------------------------------- */
+/* ---- All that can be done to a store ---------------------------------------------------------------------------- */
 
 struct work {
     const char *store;
@@ -365,7 +365,7 @@ static struct outcome do_everything(const struct redis_server *to, const char *s
     return outcome;
 }
 
-/* ---- One server ----------------------------------------------------------------------------------------------------- */
+/* ---- One server ------------------------------------------------------------------------------------------------- */
 
 static int start(void **state)
 {
@@ -527,7 +527,7 @@ static void keys_of_others_are_out_of_reach(void **state)
     counter_close(c);
 }
 
-/* ---- Logins that fail ----------------------------------------------------------------------------------------------- */
+/* ---- Logins that fail ------------------------------------------------------------------------------------------- */
 
 enum { CALLS = 20 };
 
@@ -594,7 +594,7 @@ static void a_command_that_is_not_allowed_is_tried_once_a_call(void **state)
     assert_int_equal(redis_server_number(&server, "DBSIZE"), 0);
 }
 
-/* ---- Clusters and Sentinels ----------------------------------------------------------------------------------------- */
+/* ---- Clusters and Sentinels ------------------------------------------------------------------------------------- */
 
 static void skip_unless_started(int started)
 {
