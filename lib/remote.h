@@ -16,6 +16,7 @@
 #define LIBCOUNTER_REMOTE_H
 
 #include "header.h"
+#include "key_list.h"
 #include "period.h"
 #include "redis_client.h"
 #include "store.h"
@@ -30,14 +31,6 @@ enum {
     REMOTE_VISITOR = 12                 /* 43 bits in hexadecimal, with NUL */
 };
 
-/* An identity key of one period, where keys rotate. Two words: another thread may read them while they are wiped. */
-struct remote_key {
-    struct remote_key *next;
-    int64_t start;
-    _Atomic uint64_t word[2];
-    _Atomic(bool) gone;
-};
-
 struct remote_site {
     struct remote_site *next;           /* of the chain */
     struct layout_header fixed;         /* what a file's header would hold */
@@ -46,7 +39,7 @@ struct remote_site {
     struct zone *zone;
     _Atomic int64_t clock;              /* newest hit that this process heard of */
     _Atomic(bool) gone;                 /* another one stands in its place, or none */
-    _Atomic(struct remote_key *) keys;  /* newest first */
+    struct key_list keys;               /* of periods, where keys rotate */
     _Atomic int64_t keys_destroyed;     /* those of periods that began before this are gone */
 };
 

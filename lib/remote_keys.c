@@ -98,46 +98,6 @@ static enum period_kind kind_of(const struct remote_site *site)
     return site->fixed.key_rotation == COUNTER_ROTATION_DAILY ? PERIOD_DAY : PERIOD_MONTH;
 }
 
-/* ---- Keys that this process saw ---------------------------------------------------------------------------------- */
-
-static bool find(const struct remote_site *site, int64_t start, struct identity_key *out)
-{
-    for (struct remote_key *key = atomic_load_explicit(&site->keys, memory_order_acquire); key; key = key->next)
-        if (key->start == start && !atomic_load(&key->gone)) {
-            uint64_t word[2] = {atomic_load(&key->word[0]), atomic_load(&key->word[1])};
-            memcpy(out->byte, word, sizeof out->byte);
-            return !atomic_load(&key->gone); /* asked last: a wiped key is no key */
-        }
-    return false;
-}
-
-/* Two threads may both put the same key: that does no harm. */
-static int keep(struct remote_site *site, int64_t start, const struct identity_key *key)
-{
-    struct remote_key *made = calloc(1, sizeof *made), *head = atomic_load(&site->keys);
-    uint64_t word[2];
-
-    if (!made)
-        return error_set(COUNTER_ENOMEM, "no memory for a key of site %s", site->fixed.site);
-    memcpy(word, key->byte, sizeof word);
-    made->start = start;
-    atomic_init(&made->word[0], word[0]);
-    atomic_init(&made->word[1], word[1]);
-    do
-        made->next = head;
-    while (!atomic_compare_exchange_weak(&site->keys, &head, made));
-    return 0;
-}
-
-static void wipe_before(struct remote_site *site, int64_t start)
-{
-    for (struct remote_key *key = atomic_load(&site->keys); key; key = key->next)
-        if (key->start < start && !atomic_exchange(&key->gone, true)) {
-            atomic_store(&key->word[0], 0);
-            atomic_store(&key->word[1], 0);
-        }
-}
-
 /* ---- Keys at the server ------------------------------------------------------------------------------------------ */
 
 enum { FETCH_GONE = 1 };
@@ -151,7 +111,7 @@ static int keep_text(struct remote_site *site, int64_t start, const char *text)
     if (!remote_key_parse(&key, text))
         return error_set(COUNTER_EFORMAT, "site %s is damaged: a key is not %d hexadecimal digits", site->fixed.site,
                          2 * IDENTITY_KEY);
-    int r = keep(site, start, &key);
+    int r = key_list_add(&site->keys, start, &key);
     explicit_bzero(&key, sizeof key);
     return r;
 }
@@ -221,17 +181,18 @@ static int rotating_keys(struct remote *remote, struct remote_site *site, int64_
     bool living = now < span->end + SITE_KEY_GRACE;    /* the hit's own key still is */
     bool due = over && atomic_load(&site->keys_destroyed) < newest->start;
 
-    if (due || (living && !find(site, span->start, &out->current))) {
+    if (due || (living && !key_list_find(&site->keys, span->start, &out->current))) {
         r = fetch(remote, site, span, newest, over, create && living, deadline);
         if (r != 0)
             return r;
     }
     if (due) {
-        wipe_before(site, newest->start);
+        key_list_wipe(&site->keys, newest->start);
         atomic_store(&site->keys_destroyed, newest->start);
     }
-    out->known = living && find(site, span->start, &out->current);
-    out->has_previous = out->known && now < span->start + SITE_KEY_GRACE && find(site, span->previous, &out->previous);
+    out->known = living && key_list_find(&site->keys, span->start, &out->current);
+    out->has_previous =
+        out->known && now < span->start + SITE_KEY_GRACE && key_list_find(&site->keys, span->previous, &out->previous);
     return 0;
 }
 

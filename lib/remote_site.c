@@ -293,11 +293,7 @@ void remote_site_free(struct remote_site *site)
 {
     if (!site)
         return;
-    for (struct remote_key *key = atomic_load(&site->keys), *next; key; key = next) {
-        next = key->next;
-        explicit_bzero((void *)key->word, sizeof key->word);
-        free(key);
-    }
+    key_list_free(&site->keys);
     zone_close(site->zone);
     explicit_bzero(&site->key, sizeof site->key);
     free(site);

@@ -120,11 +120,7 @@ void site_close(struct site *site)
         close_months(atomic_load(&site->month[i]));
     close_months(atomic_load(&site->left));
     region_close(&site->region);
-    for (struct site_key *key = atomic_load(&site->keys), *next; key; key = next) {
-        next = key->next;
-        explicit_bzero(key, sizeof *key);
-        free(key);
-    }
+    key_list_free(&site->keys);
     zone_close(site->zone);
     free(site);
 }

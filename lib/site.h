@@ -12,6 +12,7 @@
 #define LIBCOUNTER_SITE_H
 
 #include "header.h"
+#include "key_list.h"
 #include "period.h"
 #include "region.h"
 #include "store.h"
@@ -22,14 +23,6 @@ struct site_month {
     struct site_month *next;            /* of those that were left */
     struct region region;
     struct layout_month *file;
-};
-
-/* An identity key of one period: see site_keys.h. Two words, since another thread may read them while they are wiped. */
-struct site_key {
-    struct site_key *next;
-    int64_t start;
-    _Atomic uint64_t word[2];
-    _Atomic(bool) gone;
 };
 
 struct site {
@@ -51,7 +44,7 @@ struct site {
     _Atomic(bool) gone;                 /* the file was replaced or removed: open the site anew */
     _Atomic(bool) detached;             /* and what it maps now is empty memory */
     _Atomic(bool) keyed;                /* its key was compared with the store's */
-    _Atomic(struct site_key *) keys;    /* newest first */
+    struct key_list keys;               /* of periods: see site_keys.h */
     _Atomic int64_t keys_destroyed;     /* those that ended by then are gone */
     _Atomic(struct site_month *) month[LAYOUT_MONTHS], left;
 };

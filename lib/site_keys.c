@@ -25,56 +25,19 @@ static void name_of(const struct site *site, struct period_date date, char *buff
         snprintf(buffer + n, SITE_FILE_NAME - (size_t)n, "-%02d", date.day);
 }
 
-static bool load(const struct site_key *key, struct identity_key *out)
-{
-    uint64_t word[2] = {atomic_load(&key->word[0]), atomic_load(&key->word[1])};
-    memcpy(out->byte, word, sizeof out->byte);
-    return !atomic_load(&key->gone); /* asked last: a wiped key is no key */
-}
-
-static bool find(const struct site *site, int64_t start, struct identity_key *out)
-{
-    for (struct site_key *key = atomic_load_explicit(&site->keys, memory_order_acquire); key; key = key->next)
-        if (key->start == start && !atomic_load(&key->gone))
-            return load(key, out);
-    return false;
-}
-
-/* Puts a key into the list, unless another thread put one for that period: then that one holds. */
-static int add(struct site *site, int64_t start, struct identity_key *key)
-{
-    uint64_t word[2];
-    struct site_key *made = calloc(1, sizeof *made), *head = atomic_load(&site->keys);
-
-    if (!made)
-        return error_set(COUNTER_ENOMEM, "no memory for a key of site %s", site->name);
-    memcpy(word, key->byte, sizeof word);
-    made->start = start;
-    atomic_init(&made->word[0], word[0]);
-    atomic_init(&made->word[1], word[1]);
-    do {
-        if (find(site, start, key)) {
-            free(made);
-            return 0;
-        }
-        made->next = head;
-    } while (!atomic_compare_exchange_weak(&site->keys, &head, made));
-    return 0;
-}
-
 static int get(struct site *site, int64_t start, struct period_date first, bool create, struct identity_key *out)
 {
     char name[SITE_FILE_NAME];
     int r;
 
-    if (find(site, start, out))
+    if (key_list_find(&site->keys, start, out))
         return 0;
     name_of(site, first, name);
     if (site->folder >= 0)
         r = folder_key(site->folder, name, create, out);
     else
         r = create ? identity_new_key(out) : COUNTER_ENOSITE;
-    return r < 0 ? r : add(site, start, out);
+    return r < 0 ? r : key_list_add(&site->keys, start, out);
 }
 
 /* ---- Destroying ----------------------------------------------------------------------------------------------------- */
@@ -111,11 +74,7 @@ static int destroy_before(struct site *site, int64_t start, struct period_date f
 {
     int r = site_keys_remove(site, &first);
 
-    for (struct site_key *key = atomic_load(&site->keys); key; key = key->next)
-        if (key->start < start && !atomic_exchange(&key->gone, true)) {
-            atomic_store(&key->word[0], 0);
-            atomic_store(&key->word[1], 0);
-        }
+    key_list_wipe(&site->keys, start);
     if (r == 0)
         site_raise_time(&site->keys_destroyed, start);
     return r;
@@ -212,7 +171,7 @@ int site_keys_take(struct site *site, const struct copy_key *given, bool only_co
         return r == COUNTER_ENOSITE ? 0 : r;
     own = given->key;
     if ((site->folder >= 0 && (r = folder_put_key(site->folder, name, &own)) < 0) ||
-        (r = add(site, span->start, &own)) < 0)
+        (r = key_list_add(&site->keys, span->start, &own)) < 0)
         return r;
     return compare(site, name, &own, &given->key);
 }
