@@ -30,6 +30,8 @@
  *   Waiting   "file:": counting and asking never wait, not even for the disk, except for page faults and where a file is
  *             made: a site's first hit and the first of a month. counter_sync waits for the disk. "redis:": a call waits
  *             at most options.deadline ms, connecting included; with the server away it fails at once after two such.
+ *             Calls of several round trips (record_many, series, breakdown, check, remove, copy) have it for each. A
+ *             host's name is looked up by the system's resolver, which knows no deadline: give an address.
  *   Manners   Nothing is printed, no signal handler changed, TZ and locale left alone, no thread started.
  */
 #ifndef COUNTER_H
