@@ -61,7 +61,7 @@ int remote_remove(struct store *store, const char *site_name)
     struct remote_words words = {0};
     struct remote_state state;
     struct remote_site *site;
-    redisReply *reply;
+    redisReply *reply = NULL;
     int r = remote_state(remote, site_name, &site, &state);
 
     if (r < 0)

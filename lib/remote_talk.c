@@ -322,7 +322,7 @@ int remote_script(struct remote *remote, enum remote_script which, const char *m
 const redisReply *remote_element(const redisReply *reply, size_t i)
 {
     static const redisReply nothing = {.type = REDIS_REPLY_NIL};
-    return reply->type == REDIS_REPLY_ARRAY && i < reply->elements ? reply->element[i] : &nothing;
+    return reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements ? reply->element[i] : &nothing;
 }
 
 const char *remote_text(const redisReply *reply, size_t i)
