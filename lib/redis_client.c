@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "redis_cluster.h"
@@ -49,6 +50,20 @@ static int open_kind(struct redis_client *client)
     return 0;
 }
 
+void redis_client_begin_with(struct redis_client *client, unsigned host)
+{
+    if (client->cluster)
+        redis_cluster_begin_with(client->cluster, host);
+    if (client->sentinel)
+        redis_sentinel_begin_with(client->sentinel, host);
+}
+
+/* Other processes, and other moments, begin with another. */
+static unsigned any_host(void)
+{
+    return (unsigned)(((uint64_t)redis_deadline_in(0) ^ (uint64_t)getpid() << 32) * UINT64_C(0x9E3779B97F4A7C15) >> 48);
+}
+
 int redis_client_open(struct redis_client **out, const struct redis_url *url, const char *ca)
 {
     struct redis_client *client = calloc(1, sizeof *client);
@@ -69,6 +84,7 @@ int redis_client_open(struct redis_client **out, const struct redis_url *url, co
         redis_client_close(client);
         return r;
     }
+    redis_client_begin_with(client, any_host());
     *out = client;
     return 0;
 }

@@ -38,6 +38,10 @@ enum redis_flag { REDIS_REPEAT = 1 };       /* the same commands may be executed
 int redis_client_open(struct redis_client **out, const struct redis_url *url, const char *ca);
 void redis_client_close(struct redis_client *client);
 
+/* Which of the URL's hosts to ask first, where it has several: at open any one, lest a host that hangs cost each of many
+ * short processes half its deadline. */
+void redis_client_begin_with(struct redis_client *client, unsigned host);
+
 /*
  * Sends n commands (1 or more) to the holder of `key`'s slot and gives n replies, to be freed with freeReplyObject.
  * Commands refused by an error that moves or delays (above) are sent again elsewhere or later; those that were executed

@@ -50,6 +50,11 @@ int redis_cluster_open(struct redis_cluster **out, const struct redis_url *url, 
     return 0;
 }
 
+void redis_cluster_begin_with(struct redis_cluster *cluster, unsigned host)
+{
+    atomic_store(&cluster->first, host % cluster->hosts);
+}
+
 void redis_cluster_close(struct redis_cluster *cluster)
 {
     if (!cluster)
@@ -106,7 +111,7 @@ static int read_node(struct draft *draft, const redisReply *node, const struct r
 /* Puts a range into the map. Returns what is wrong with it, or NULL. */
 static const char *read_range(struct draft *draft, const redisReply *range, const struct redis_host *asked)
 {
-    int holder;
+    int entry;
 
     if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 || range->element[0]->type != REDIS_REPLY_INTEGER ||
         range->element[1]->type != REDIS_REPLY_INTEGER)
@@ -114,13 +119,13 @@ static const char *read_range(struct draft *draft, const redisReply *range, cons
     long long first = range->element[0]->integer, last = range->element[1]->integer;
     if (first < 0 || first > last || last >= REDIS_SLOTS)
         return "a range does not ascend within 0 to 16383";
-    holder = read_node(draft, range->element[2], asked);
-    if (holder < 0)
-        return holder == TOO_MANY ? "it names more than 1000 masters" : "a node has no address or no port that can be";
+    entry = read_node(draft, range->element[2], asked);
+    if (entry < 0)
+        return entry == TOO_MANY ? "it names more than 1000 masters" : "a node has no address or no port that can be";
     for (long long slot = first; slot <= last; slot++) {
         if (draft->slot[slot] != UNREAD)
             return "a slot is held twice";
-        draft->slot[slot] = (int16_t)holder;
+        draft->slot[slot] = (int16_t)entry;
     }
     return NULL;
 }
@@ -144,16 +149,16 @@ static const char *read_map(struct draft *draft, const redisReply *reply, const 
 /* Slots of a node for which the list has no room stay as they were. */
 static void adopt(struct redis_cluster *cluster, const struct draft *draft)
 {
-    uint16_t entry[REDIS_MASTERS + 1] = {NOBODY};
+    uint16_t entries[REDIS_MASTERS + 1] = {NOBODY};
 
     for (unsigned i = 0; i < draft->masters; i++) {
         int number = redis_nodes_number(&cluster->nodes, &draft->master[i]);
-        entry[i + 1] = number < 0 ? NOBODY : (uint16_t)(number + 1);
+        entries[i + 1] = number < 0 ? NOBODY : (uint16_t)(number + 1);
     }
     for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
-        uint16_t holder = draft->slot[slot] > NOBODY ? entry[draft->slot[slot]] : NOBODY;
-        if (holder != NOBODY && atomic_load(&cluster->map[slot]) != holder)
-            atomic_store(&cluster->map[slot], holder);
+        uint16_t entry = draft->slot[slot] > NOBODY ? entries[draft->slot[slot]] : NOBODY;
+        if (entry != NOBODY && atomic_load(&cluster->map[slot]) != entry)
+            atomic_store(&cluster->map[slot], entry);
     }
 }
 

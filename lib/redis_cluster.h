@@ -25,6 +25,9 @@ struct redis_cluster;
 int redis_cluster_open(struct redis_cluster **out, const struct redis_url *url, const struct redis_login *login);
 void redis_cluster_close(struct redis_cluster *cluster);        /* NULL is fine */
 
+/* Which of the URL's nodes to ask first. */
+void redis_cluster_begin_with(struct redis_cluster *cluster, unsigned host);
+
 /*
  * Whom to ask about a slot. The map is asked for first where it has nobody, was doubted, or names a node that is known
  * not to answer: `failed` (NULL: none), or one whose breaker is open. That it cannot be had is no failure as long as

@@ -104,6 +104,9 @@ static int nobody_there(const struct redis_host *host, int error)
     char shown[REDIS_NAME + 8], reason[REASON];
     int code = host->port == 0 && error == EACCES ? COUNTER_EACCESS : COUNTER_EDOWN;
 
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+        code = COUNTER_ENOMEM; /* this process or machine, not the server */
+
     return error_set(code, "cannot connect to %s: %s", redis_host_show(shown, host),
                      strerror_r(error, reason, sizeof reason));
 }

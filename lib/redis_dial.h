@@ -20,7 +20,8 @@ int redis_wait(int fd, short events, redis_deadline deadline);
 /*
  * Connects a socket that does not block and is closed on exec. Every address of a name is tried, each with its share
  * of what is left; a Unix socket whose backlog is full (EAGAIN) again and again. COUNTER_EDOWN: nobody there;
- * COUNTER_EACCESS: not allowed to open the Unix socket; COUNTER_ETIMEOUT; COUNTER_EINVAL: no such address can be.
+ * COUNTER_EACCESS: not allowed to open the Unix socket; COUNTER_ENOMEM: no descriptor is left; COUNTER_ETIMEOUT;
+ * COUNTER_EINVAL: no such address can be.
  * The look-up of a name is the one wait that no deadline bounds: redis_address.h. known may be NULL.
  */
 int redis_dial(int *out, const struct redis_host *host, struct redis_known *known, redis_deadline deadline);

@@ -8,7 +8,8 @@
  * holds them for ever.
  *
  * A link is used by one thread at a time and never again after anything went wrong: an answer that was given up would
- * be taken for that of the next command. Nor in a forked child, which only closes its copy. Replies are bounded in
+ * be taken for that of the next command. Nor in a forked child, which only closes its copy; of links that other threads
+ * used when it was forked it knows nothing, and keeps their sockets open until it ends. Replies are bounded in
  * depth, elements and bytes (redis_reader.h). Nothing is written that could raise SIGPIPE. Works the same on
  * hiredis 0.14 and 1.x.
  */

@@ -18,8 +18,10 @@ struct redis_sentinel {
     struct redis_node ask[REDIS_HOSTS]; /* the Sentinels, as a guest */
     struct redis_node ask_as_member[REDIS_HOSTS];
     struct redis_nodes masters;
-    _Atomic(struct redis_node *) master; /* NULL: nobody knows */
-    _Atomic unsigned first;              /* the Sentinel to ask first */
+    _Atomic(struct redis_node *) master; /* as named last; NULL: never */
+    _Atomic bool doubted;
+    _Atomic redis_deadline asked; /* when somebody asked last */
+    _Atomic unsigned first;       /* the Sentinel to ask first */
 };
 
 int redis_sentinel_open(struct redis_sentinel **out, const struct redis_url *url, const struct redis_login *login)
@@ -41,6 +43,11 @@ int redis_sentinel_open(struct redis_sentinel **out, const struct redis_url *url
         redis_node_init(&sentinel->ask_as_member[i], &url->host[i], &sentinel->member);
     }
     return 0;
+}
+
+void redis_sentinel_begin_with(struct redis_sentinel *sentinel, unsigned host)
+{
+    atomic_store(&sentinel->first, host % sentinel->url->hosts);
 }
 
 void redis_sentinel_close(struct redis_sentinel *sentinel)
@@ -112,12 +119,29 @@ static int ask(struct redis_sentinel *sentinel, unsigned i, redis_deadline deadl
     return r;
 }
 
+/* Is the master named last to be used? Where it is given up anyway, also in doubt, if that was asked about just now. */
+static bool may_keep(struct redis_sentinel *sentinel, struct redis_node *master)
+{
+    redis_deadline now = redis_deadline_in(0), asked = atomic_load(&sentinel->asked);
+
+    if (!master || !atomic_load(&sentinel->doubted))
+        return master != NULL;
+    if (!redis_node_rests(master))
+        return false;
+    return now - asked < REDIS_REST_MS * INT64_C(1000000) ||
+           !atomic_compare_exchange_strong(&sentinel->asked, &asked, now);
+}
+
 int redis_sentinel_master(struct redis_sentinel *sentinel, redis_deadline deadline, struct redis_node **out)
 {
     unsigned hosts = sentinel->url->hosts, first = atomic_load(&sentinel->first);
     int r = 0;
 
     *out = atomic_load(&sentinel->master);
+    if (may_keep(sentinel, *out))
+        return 0;
+    *out = NULL;
+    atomic_store(&sentinel->asked, redis_deadline_in(0));
     for (unsigned i = 0; i < hosts && !*out; i++) {
         unsigned asked = (first + i) % hosts;
         r = ask(sentinel, asked, redis_nodes_half(deadline));
@@ -125,6 +149,7 @@ int redis_sentinel_master(struct redis_sentinel *sentinel, redis_deadline deadli
             continue;
         atomic_store(&sentinel->first, asked);
         *out = atomic_load(&sentinel->masters.node[r]);
+        atomic_store(&sentinel->doubted, false);
         atomic_store(&sentinel->master, *out);
     }
     return *out ? 0 : r;
@@ -132,6 +157,6 @@ int redis_sentinel_master(struct redis_sentinel *sentinel, redis_deadline deadli
 
 void redis_sentinel_doubt(struct redis_sentinel *sentinel, struct redis_node *node, bool is_there)
 {
-    if (atomic_compare_exchange_strong(&sentinel->master, &node, NULL) && is_there)
+    if (atomic_load(&sentinel->master) == node && !atomic_exchange(&sentinel->doubted, true) && is_there)
         atomic_fetch_add(&sentinel->first, 1);
 }

@@ -132,12 +132,13 @@ static void an_impossible_map_is_not_believed_and_the_next_node_is_asked(void **
 /* A map of n ranges of one slot, each at a port of its own from 1 on, and what comes behind them. To be freed. */
 static char *map_of_many(unsigned n, const char *rest)
 {
-    char *map = malloc(n * 64 + strlen(rest) + 64);
+    size_t size = n * 64 + strlen(rest) + 64;
+    char *map = malloc(size);
     int length = sprintf(map, "send *%u\\r\\n", n + 1);
 
     for (unsigned i = 0; i < n; i++)
         length += sprintf(map + length, "*3\\r\\n:%u\\r\\n:%u\\r\\n*2\\r\\n" LOOPBACK ":%u\\r\\n", i, i, i + 1);
-    strcpy(map + length, rest);
+    snprintf(map + length, size - (size_t)length, "%s", rest);
     return map;
 }
 

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -414,6 +415,25 @@ static void where_nobody_listens_the_error_says_so_at_once(void **state)
     assert_no_link(&path, COUNTER_EINVAL, "1 to 107 bytes, not 108");
     memset(name.name, 'x', 64); /* no label has so many bytes, and nobody is asked for it */
     assert_no_link(&name, COUNTER_EDOWN, "xxx:1: ");
+}
+
+static void a_process_without_descriptors_does_not_blame_the_server(void **state)
+{
+    struct resp_server *server = serve(true, hang);
+    struct redis_host host = host_of(server, true);
+    struct rlimit limit, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct redis_link *link;
+    int r = redis_link_open(&link, &host, NULL, &nobody, redis_deadline_in(LONG_MS));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(r, COUNTER_ENOMEM);
+    assert_non_null(strstr(counter_error(), "Too many open files"));
+    resp_server_stop(server);
 }
 
 static void localhost_is_either_loopback_address(void **state)
@@ -1056,6 +1076,7 @@ int main(void)
         cmocka_unit_test(signals_do_not_stretch_a_deadline),
         cmocka_unit_test(a_backlog_that_empties_lets_the_connection_in),
         cmocka_unit_test(where_nobody_listens_the_error_says_so_at_once),
+        cmocka_unit_test(a_process_without_descriptors_does_not_blame_the_server),
         cmocka_unit_test(localhost_is_either_loopback_address),
         cmocka_unit_test(its_socket_does_not_block_and_is_closed_on_exec),
         cmocka_unit_test(tls_in_a_build_without_is_refused),

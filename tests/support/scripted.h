@@ -45,9 +45,28 @@ __attribute__((format(printf, 1, 2))) static inline const char *text(const char 
     return buffer;
 }
 
+/* The scripts are copied: a test that fails leaves its server behind, and its stack to the next. */
 static inline struct resp_server *start_server(int tcp, const char *const *const *scripts)
 {
-    struct resp_server *server = resp_server_start(tcp, scripts);
+    static const char *lists[512][16];
+    static const char *const *list[256][32];
+    static unsigned next_list, next;
+    const char *const **copy = list[next++ % 256];
+    unsigned n = 0;
+
+    memset(copy, 0, sizeof list[0]);
+    for (; scripts[n]; n++) {
+        const char **steps = lists[next_list++ % 512];
+        unsigned i = 0;
+        assert_true(n < 31);
+        for (; scripts[n][i]; i++) {
+            assert_true(i < 15);
+            steps[i] = scripts[n][i];
+        }
+        steps[i] = NULL;
+        copy[n] = steps;
+    }
+    struct resp_server *server = resp_server_start(tcp, copy);
     assert_non_null(server);
     return server;
 }
@@ -93,6 +112,7 @@ static inline struct redis_client *open_client(const char *url)
 
     if (redis_url_parse(&parsed, url) < 0 || redis_client_open(&client, &parsed, "") < 0)
         fail_msg("%s: %s", url, counter_error());
+    redis_client_begin_with(client, 0);
     return client;
 }
 
