@@ -45,7 +45,8 @@ endif
 UNIT     := $(patsubst %.c,$(BUILD)/%,$(TESTED))
 FUZZ     := $(call program,tests/fuzz/fuzz_*.c)
 REPLAY   := $(patsubst $(BUILD)/tests/fuzz/fuzz_%,$(BUILD)/tests/fuzz/test_%,$(FUZZ))
-SCRIPTS  := $(filter-out $(if $(filter no,$(REDIS)),%/test_redis_command.sh %/test_redis_readme.sh),$(wildcard tests/integration/test_*.sh))
+SCRIPTS  := $(filter-out $(if $(filter no,$(REDIS)),$(wildcard tests/integration/test_redis_*.sh)), \
+                         $(wildcard tests/integration/test_*.sh))
 
 SHARED   := $(BUILD)/libcounter.so.$(MAJOR)
 STATIC   := $(BUILD)/libcounter.a
