@@ -142,6 +142,23 @@ static char *map_of_many(unsigned n, const char *rest)
     return map;
 }
 
+/* Whom a cluster knows that asked this node for a map, which is to be refused. */
+static void must_know_nobody_else(unsigned port)
+{
+    struct redis_login login = {.user = "", .password = ""};
+    struct redis_cluster *cluster;
+    struct redis_url url;
+    struct redis_node *node;
+    unsigned position = 0;
+
+    assert_int_equal(redis_url_parse(&url, text("redis+cluster://127.0.0.1:%u", port)), 0);
+    assert_int_equal(redis_cluster_open(&cluster, &url, &login), 0);
+    assert_int_equal(redis_cluster_node(cluster, 6, NULL, redis_deadline_in(CALL_MS), &node), 0);
+    assert_int_equal(node->host.port, port);
+    assert_null(redis_cluster_next(cluster, &position));
+    redis_cluster_close(cluster);
+}
+
 static void a_map_that_is_not_believed_leaves_nothing_behind(void **state)
 {
     static const char *const ends[] = {"*3\\r\\n:16384\\r\\n:0\\r\\n:1\\r\\n",
@@ -160,6 +177,7 @@ static void a_map_that_is_not_believed_leaves_nothing_behind(void **state)
         must_answer(client, "GET a", "heir");
         assert_int_equal(commands_like(liar, "CLUSTER SLOTS"), 1);
         redis_client_close(client);
+        must_know_nobody_else(resp_server_port(liar));
         resp_server_stop(liar);
         stop_server(heir);
         free(many);

@@ -118,6 +118,50 @@ static void a_site_that_was_too_small_goes_on_in_a_file(void **state)
     counter_close(target);
 }
 
+/* An estimate may not go down, so its largest value goes along. */
+static void what_was_shown_once_is_shown_by_the_target_too(void **state)
+{
+    struct counter *source = open_small(state), *target = open_target();
+    struct place back;
+    place_make(&back, PLACE_FILE);
+    struct counter_options options = copies_options(&back);
+    struct counter *file = copies_open(&options);
+
+    visit_days(source, 0, 10);
+    int64_t at = COPIES_FIRST + 10 * DAY;
+    int64_t more = copies_look(source, at).window[COUNTER_ALL_TIME].visitors + 300;
+    assert_int_equal(
+        redis_server_number(places_server(), "HSET %s:{portal}:all shown %lld", from.prefix, (long long)more), 0);
+    copies_copy(target, source);
+    copies_copy(file, target);
+    assert_int_equal(copies_look(target, at).window[COUNTER_ALL_TIME].visitors, more);
+    assert_int_equal(copies_look(file, at).window[COUNTER_ALL_TIME].visitors, more);
+    counter_close(source);
+    counter_close(target);
+    counter_close(file);
+    place_clear(&back);
+}
+
+static void a_target_with_little_room_says_so_and_loses_no_number(void **state)
+{
+    struct counter *source = open_source(state), *target = open_target();
+
+    copies_visit(source, 0, 1, COPIES_FIRST);
+    copies_copy(target, source);
+    assert_int_equal(redis_server_number(places_server(), "HSET %s:{portal}:meta capacity 2000", to.prefix), 0);
+    for (unsigned i = 0; i < 100; i++)
+        copies_visit(source, 50 * i, 50, COPIES_FIRST + HOUR + i);
+    for (int i = 0; i < 2; i++) {
+        copies_copy(target, source);
+        struct counter_stats stats = copies_look(target, COPIES_FIRST + 2 * HOUR);
+        assert_int_equal(stats.window[COUNTER_TODAY].visitors, 5000);
+        assert_true(stats.window[COUNTER_TODAY].error > 0);
+        assert_in_range(redis_server_number(places_server(), "ZCARD %s:{portal}:recent", to.prefix), 1, 2000);
+    }
+    counter_close(source);
+    counter_close(target);
+}
+
 /* ---- A file with little room ------------------------------------------------------------------------------------- */
 
 /* More visitors in three days than the smallest table of a file has room for. */
@@ -159,6 +203,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FROM(a_site_that_was_too_small_goes_on_as_it_was, "redis", PLACE_REDIS),
         FROM(a_site_that_was_too_small_goes_on_in_a_file, "redis", PLACE_REDIS),
+        FROM(what_was_shown_once_is_shown_by_the_target_too, "redis", PLACE_REDIS),
+        FROM(a_target_with_little_room_says_so_and_loses_no_number, "file", PLACE_FILE),
+        FROM(a_target_with_little_room_says_so_and_loses_no_number, "redis", PLACE_REDIS),
         FROM(a_file_with_too_many_visitors_goes_on_as_it_was, "file", PLACE_FILE),
     };
     return cmocka_run_group_tests_name("redis copy limits", tests, NULL, places_end);

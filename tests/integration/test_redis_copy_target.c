@@ -151,6 +151,21 @@ static void a_target_with_another_key_refuses_and_stays_as_it_was(void **state)
     counter_close(target);
 }
 
+/* A site has its key in itself: it does not become another's where the store's own was lost. */
+static void a_site_with_another_key_refuses_where_the_store_has_lost_its_own(void **state)
+{
+    struct counter *source = open_source(state), *target = open_target();
+
+    copies_visit(source, 0, 20, COPIES_FIRST);
+    copies_visit(target, 0, 20, COPIES_FIRST);
+    assert_int_equal(redis_server_number(places_server(), "DEL %s:key", to.prefix), 1);
+    struct held *before = hold(&to);
+    assert_error(counter_copy(target, source, NULL), COUNTER_ECONFLICT, "key");
+    assert_nothing_changed(before);
+    counter_close(source);
+    counter_close(target);
+}
+
 static const struct {
     struct counter_options with;
     const char *one, *other;
@@ -436,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FROM_BOTH(a_target_with_another_key_refuses_and_stays_as_it_was),
+        FROM_BOTH(a_site_with_another_key_refuses_where_the_store_has_lost_its_own),
         FROM_BOTH(a_target_that_asks_for_other_options_refuses_naming_both),
         FROM_BOTH(a_target_whose_site_has_other_options_refuses_naming_both),
         FROM_BOTH(a_target_without_a_key_takes_it_over_and_says_so),
