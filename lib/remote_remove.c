@@ -2,7 +2,7 @@
  * remote_remove.c: takes a whole site away, in one run of the script, so that nobody counts into half of it.
  *
  * No list of a site's periods is kept: their names follow from its oldest and its newest hit. Keys that expired long ago
- * are named in vain, which costs the server a fraction of a microsecond each.
+ * are named in vain.
  */
 #include "error.h"
 #include "remote.h"

@@ -19,8 +19,8 @@ Only days, weeks and the sketches of months expire, once no window shows them an
 and meta do not, so a server that evicts what expires (volatile-ttl) takes nothing that is shown.
 
 The last digit of a visitor's score is a sum of 4, also seen in the day before last seen's, 2, in the week before, and 1,
-in the month before. So a late hit knows whether its visitor was counted there already. Scores are whole numbers, which
-servers read and write several times faster than fractions.
+in the month before. So a late hit knows whether its visitor was counted there already. Scores are whole numbers:
+the digit is put behind a time as text.
 
 `visitors` counts hits that were a visitor's first in the period. It is exact until a visitor is dropped from `recent`
 whom the period still needed: then `estimate` keeps the sketch's count of that moment, and what is shown from then on is
